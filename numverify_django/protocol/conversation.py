@@ -1,0 +1,183 @@
+"""The talk with an operator without any I/O: generators that yield a Request and are sent its Response.
+
+Synchronous and asynchronous transports drive the same generators, so there is one body of logic.
+"""
+
+import time
+from typing import NamedTuple
+
+from . import jose, tokens, verification
+from .exceptions import (
+    IdTokenInvalid,
+    Misconfigured,
+    NumberVerifyError,
+    OperatorBusy,
+    OperatorUnavailable,
+    RedirectRefused,
+    ResponseInvalid,
+)
+from .messages import AccessToken, Metadata, Request
+from .profiles import VERIFY
+
+FRESH = 600  # seconds in which metadata and keys are used without asking again
+STALE = 3600  # seconds in which they are still used while the operator cannot be asked
+COOL_DOWN = 60  # seconds between two refetches for a key that is not there, and between two tries of an outage
+
+
+class Held(NamedTuple):
+    """What was fetched; ``since`` it was asked for, and ``due`` again (seconds of the Directory's clock)."""
+
+    value: object
+    since: float
+    due: float
+
+
+class Directory:
+    """What a process knows of its operators: their metadata and keys, each with its age.
+
+    Thread-safe without a lock, which a fork could inherit held: entries are only ever replaced whole.
+    """
+
+    def __init__(self, clock=time.monotonic):
+        self._clock = clock
+        self._held = {}
+        self._refetched = {}
+
+    def metadata(self, operator):
+        """Yield the discovery request where it is due; return the operator's Metadata (OIDC Discovery 4)."""
+        if _is_complete(operator):
+            return _metadata(operator, {})
+        return (yield from self._cached(("metadata", operator.fingerprint), lambda: discover(operator)))
+
+    def verified(self, token, operator, metadata):
+        """Yield the key request where it is due; return the ID token's payload (bytes), or raise IdTokenInvalid.
+
+        Keys that do not verify the token are fetched once more: the operator may have rotated them.
+        """
+        algorithm = operator.id_token_alg
+        kid = jose.read_kid(token, algorithm)  # before any fetch: a wrong algorithm costs nothing
+        key = ("keys", operator.fingerprint, metadata.jwks_uri)
+        known = yield from self._cached(key, lambda: fetch_keys(metadata.jwks_uri))
+        try:
+            return jose.verify(token, known.candidates(kid, algorithm), algorithm)
+        except IdTokenInvalid:
+            known = yield from self._refetched_keys(key, metadata)
+        return jose.verify(token, known.candidates(kid, algorithm), algorithm)
+
+    def _refetched_keys(self, key, metadata):
+        """Yield the key request unless one was made lately; return the newest keys.
+
+        The cool-down begins when the answer is there: until then simultaneous logins ask too, rather than fail.
+        """
+        if self._clock() - self._refetched.get(key, -COOL_DOWN) < COOL_DOWN:
+            return self._held[key].value
+        try:
+            return (yield from self._fetched(key, fetch_keys(metadata.jwks_uri)))
+        finally:
+            self._refetched[key] = self._clock()
+
+    def _cached(self, key, conversation):
+        held = self._held.get(key)
+        if held is not None and self._clock() < held.due:
+            return held.value
+        try:
+            return (yield from self._fetched(key, conversation()))
+        except NumberVerifyError:
+            if held is None or self._clock() >= held.since + STALE:
+                raise
+            # Not every login of an outage may spend its time on asking in vain.
+            self._held[key] = held._replace(due=min(self._clock() + COOL_DOWN, held.since + STALE))
+            return held.value
+
+    def _fetched(self, key, conversation):
+        begun = self._clock()
+        value = yield from conversation
+        held = self._held.get(key)
+        if held is None or held.since <= begun:  # else somebody asked later and was answered sooner
+            self._held[key] = Held(value, begun, begun + FRESH)
+        return value
+
+
+def discover(operator):
+    """Yield the discovery request; return the Metadata, or raise (OIDC Discovery 4.3: the issuer must be equal)."""
+    url = operator.discovery_url or f"{(operator.issuer or '').rstrip('/')}/.well-known/openid-configuration"
+    operator.check_url(url)
+    document = _document((yield Request("discovery", "GET", url)))
+    if document.get("issuer") != operator.issuer:
+        raise Misconfigured("the discovery document is of another issuer than ISSUER")
+    return _metadata(operator, document)
+
+
+def fetch_keys(jwks_uri):
+    """Yield the JWKS request; return the operator's KeySet."""
+    if jwks_uri is None:
+        raise IdTokenInvalid("an ID token came, and there is no JWKS_URI to check it with")
+    return jose.KeySet.parse(_document((yield Request("jwks", "GET", jwks_uri))))
+
+
+def exchange(operator, metadata, directory, response, *, opened, operation, clock=time.time):
+    """Yield the token request and, where due, the key request; return the validated AccessToken.
+
+    ``opened`` has the attempt's ``nonce``, ``verifier`` and ``redirect_uri``.
+    """
+    request = tokens.token_request(
+        operator,
+        metadata,
+        code=response.code,
+        verifier=opened.verifier,
+        redirect_uri=opened.redirect_uri,
+        now=clock(),
+    )
+    received = tokens.parse_token_response((yield request), operator, operation)
+    if not received.has_id_token:
+        if operator.id_token == "required":  # noqa: S105
+            raise IdTokenInvalid("the token response has no ID token")
+        return AccessToken(received.access_token)
+    payload = yield from directory.verified(received.id_token, operator, metadata)
+    return tokens.validate_id_token(
+        payload, operator, nonce=opened.nonce, access_token=received.access_token, now=clock()
+    )
+
+
+def ask(operator, token, *, operation, number, client_address=None):
+    """Yield the one paid call; return the Verification, or raise what the operator's answer stands for."""
+    if operation == VERIFY:
+        reply = yield verification.verify_request(operator, token, number, client_address)
+        return verification.parse_verify(reply, operator, number)
+    reply = yield verification.share_request(operator, token, client_address)
+    return verification.parse_share(reply, operator)
+
+
+def _document(response):
+    """Return the JSON object of a public document, or raise."""
+    if 300 <= response.status < 400:
+        raise RedirectRefused
+    if response.status == 429:
+        raise OperatorBusy
+    if response.status >= 500:
+        raise OperatorUnavailable
+    if response.status != 200:
+        raise Misconfigured("the operator has no document there: check ISSUER, DISCOVERY_URL and JWKS_URI")
+    try:
+        return response.parse()  # documents are served under many types, such as application/jwk-set+json
+    except ValueError as error:
+        raise ResponseInvalid("the document is not a JSON object") from error
+
+
+def _is_complete(operator):
+    needs_keys = operator.id_token == "required"  # noqa: S105
+    return bool(operator.authorization_endpoint and operator.token_endpoint and (operator.jwks_uri or not needs_keys))
+
+
+def _metadata(operator, document):
+    """Return the Metadata of the settings, completed by the discovery ``document``; what is configured wins."""
+    found = {
+        name: getattr(operator, name) or document.get(name)
+        for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
+    }
+    for url in filter(None, found.values()):
+        operator.check_url(url)
+    if not (found["authorization_endpoint"] and found["token_endpoint"]):
+        raise Misconfigured("the discovery document names no authorization or token endpoint")
+    supported = document.get("authorization_response_iss_parameter_supported") is True
+    return Metadata(**found, response_iss=supported if operator.response_iss is None else operator.response_iss)

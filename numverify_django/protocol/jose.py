@@ -1,0 +1,105 @@
+"""Signatures: the caller pins the algorithm, and every error of PyJWT becomes one of ours."""
+
+import re
+from dataclasses import dataclass, field
+
+import jwt
+
+from .exceptions import IdTokenInvalid, Misconfigured, ResponseInvalid
+
+ID_TOKEN_MAX = 16_384  # characters
+COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # RFC 7515 2: no padding, which PyJWT takes
+KEYS_MAX = 100
+RSA_MIN_BITS = 2048
+SIGNER = jwt.PyJWT({"enforce_minimum_key_length": True})
+PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}  # RFC 7518 6
+KEY_TYPES = {
+    "RS256": ("RSA", None),
+    "RS384": ("RSA", None),
+    "RS512": ("RSA", None),
+    "PS256": ("RSA", None),
+    "PS384": ("RSA", None),
+    "PS512": ("RSA", None),
+    "ES256": ("EC", "P-256"),
+    "ES384": ("EC", "P-384"),
+    "ES512": ("EC", "P-521"),
+    "EdDSA": ("OKP", "Ed25519"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """An operator's published keys, as received (RFC 7517)."""
+
+    keys: tuple = field(default=(), repr=False)
+
+    @classmethod
+    def parse(cls, document):
+        """Return the set in a JWKS document (a dict), or raise ResponseInvalid; one broken key spoils no other."""
+        keys = document.get("keys")
+        if not isinstance(keys, list) or len(keys) > KEYS_MAX:
+            raise ResponseInvalid("the JWKS has no usable list of keys")
+        return cls(tuple(key for key in keys if isinstance(key, dict)))
+
+    def candidates(self, kid, algorithm):
+        """Return PyJWT's keys that may verify ``algorithm``: by kid where there is one, by type, use and curve."""
+        fitting = [key for key in self.keys if (kid is None or key.get("kid") == kid) and _fits(key, algorithm)]
+        return [loaded for key in fitting if (loaded := _load(key, algorithm))]
+
+
+def read_kid(token, algorithm):
+    """Return the token's ``kid`` or None, or raise IdTokenInvalid where its header is not one for ``algorithm``."""
+    if not isinstance(token, str) or len(token) > ID_TOKEN_MAX or not COMPACT.fullmatch(token):
+        raise IdTokenInvalid("the ID token is not a compact JWS")
+    try:
+        header = jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError, RecursionError) as error:
+        raise IdTokenInvalid("the ID token's header cannot be read") from error
+    if header.get("alg") != algorithm:
+        raise IdTokenInvalid("the ID token is not signed with ID_TOKEN_ALG")
+    if "crit" in header or "b64" in header:  # RFC 7515 4.1.11: we understand no extension
+        raise IdTokenInvalid("the ID token's header demands an extension")
+    return header.get("kid")
+
+
+def verify(token, keys, algorithm):
+    """Return the payload (bytes) that one of ``keys`` signed with ``algorithm``, or raise IdTokenInvalid."""
+    jws = jwt.PyJWS(algorithms=[algorithm])
+    for key in keys:
+        try:
+            return jws.decode(token, key, algorithms=[algorithm])
+        except (jwt.PyJWTError, ValueError, TypeError):
+            continue
+    raise IdTokenInvalid("the ID token's signature is not by a key of the operator")
+
+
+def sign(claims, private_key, algorithm, key_id):
+    """Return a signed JWT; ``private_key`` is PEM. Raises Misconfigured where the key does not fit the algorithm."""
+    try:
+        return SIGNER.encode(claims, private_key, algorithm=algorithm, headers={"kid": key_id})
+    except (jwt.PyJWTError, ValueError, TypeError, NotImplementedError, AttributeError):  # the last: a public key
+        # The cause may quote the key: it is dropped.
+        raise Misconfigured("PRIVATE_KEY does not fit ASSERTION_ALG") from None
+
+
+def _fits(key, algorithm):
+    kty, curve = KEY_TYPES[algorithm]
+    operations = key.get("key_ops", ["verify"])
+    return (
+        key.get("kty") == kty
+        and key.get("crv") == curve
+        and key.get("use", "sig") == "sig"
+        and isinstance(operations, list)
+        and "verify" in operations
+        and key.get("alg", algorithm) == algorithm
+        and PRIVATE_MEMBERS.isdisjoint(key)
+    )
+
+
+def _load(key, algorithm):
+    """Return PyJWT's key for a JWK, or None where it is broken or too short to trust."""
+    try:
+        loaded = jwt.PyJWK(key, algorithm=algorithm).key
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return loaded if getattr(loaded, "key_size", RSA_MIN_BITS) >= RSA_MIN_BITS or key["kty"] != "RSA" else None

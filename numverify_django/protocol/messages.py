@@ -1,0 +1,132 @@
+"""The frozen values that travel between the layers. None of them shows a secret in its repr."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .phone import PhoneNumber
+
+MAX_DEPTH = 20
+REFUSED = re.compile("[\0\ud800-\udfff]")  # texts that no database or UTF-8 takes
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request to an operator: ``hop`` names it in logs and timings; header names are lower-case."""
+
+    hop: str
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An operator's whole answer: header names are lower-case, the body is at most the transport's cap."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    def json_object(self):
+        """Return the body as a dict, or raise ValueError: strict UTF-8 JSON sent as ``application/json`` (RFC 8259)."""
+        if self.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise ValueError("the content type is not application/json")
+        return self.parse()
+
+    def parse(self):
+        """Return the body as a dict whatever its declared type, or raise ValueError."""
+        return parse_object(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Where an operator's endpoints are: from the settings, completed by discovery (OIDC Discovery 3)."""
+
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str | None
+    response_iss: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """What the browser is sent away with, and the secrets that stay behind until it returns."""
+
+    url: str = field(repr=False)
+    state: str = field(repr=False)
+    nonce: str = field(repr=False)
+    verifier: str = field(repr=False)
+    redirect_uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationResponse:
+    """A successful authorization response: only ``authorization.parse_response`` makes one."""
+
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSet:
+    """A token response that passed its checks: the ID token is still to be validated."""
+
+    access_token: str = field(repr=False)
+    id_token: object = field(default=None, repr=False)
+    has_id_token: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A single-use access token whose ID token was validated, or that its operator is set to send without one."""
+
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The proof: the operator said that this number is the SIM's."""
+
+    number: PhoneNumber
+
+
+def parse_object(body):
+    """Return the JSON object in ``body`` (bytes), or raise ValueError.
+
+    Refused: other encodings than UTF-8, a BOM, duplicate names, NaN, Infinity, NUL, lone surrogates, deep nesting.
+    """
+    try:
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not strict JSON: {type(error).__name__}") from None  # the cause holds the whole body
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    _check(value, MAX_DEPTH)
+    return value
+
+
+def _unique(pairs):
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a name appears twice")
+    return dict(pairs)
+
+
+def _refuse(constant):
+    raise ValueError("not a JSON number")
+
+
+def _check(value, depth):
+    if depth == 0:
+        raise ValueError("nested too deeply")
+    if isinstance(value, str):
+        if REFUSED.search(value):
+            raise ValueError("a NUL or a lone surrogate in a text")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _check(name, depth - 1)
+            _check(item, depth - 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check(item, depth - 1)

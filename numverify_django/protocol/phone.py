@@ -1,0 +1,84 @@
+"""Phone numbers: a value object over ``phonenumbers``."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+import phonenumbers
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
+
+E164 = re.compile(r"\+[1-9][0-9]{4,14}")
+# What people type. phonenumbers itself would also read letters, extensions, parameters and foreign digits.
+TYPED = re.compile(r"\+?[0-9()./ \u00a0\u2010\u2011-]+")
+TYPED_MAX = 40
+MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
+NON_GEOGRAPHIC = "001"  # satellite and other networks without a country
+
+
+class InvalidNumber(ValueError):
+    """What was typed cannot be a mobile number; ``code`` is ``characters``, ``impossible`` or ``not_mobile``."""
+
+    def __init__(self, code):
+        super().__init__(f"not a mobile number: {code}")
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PhoneNumber:
+    """A number in E.164 with its ``+``; its repr and str are masked.
+
+    Raises ValueError where the text does not match the specification's pattern ``^\\+[1-9][0-9]{4,14}$``.
+    """
+
+    e164: str
+
+    def __post_init__(self):
+        if not isinstance(self.e164, str) or not E164.fullmatch(self.e164):
+            raise ValueError("not a number in E.164")
+
+    @classmethod
+    def parse(cls, text, region=None):
+        """Return the mobile number that a person typed, nationally (needs ``region``, ISO 3166-1) or with ``+``.
+
+        Raises InvalidNumber.
+        """
+        text = text.strip(" \u00a0")  # no more: strip() would also drop control characters
+        if len(text) > TYPED_MAX or not TYPED.fullmatch(text):
+            raise InvalidNumber("characters")
+        try:
+            number = phonenumbers.parse(text, region)
+        except phonenumbers.NumberParseException as error:
+            raise InvalidNumber("impossible") from error
+        if not phonenumbers.is_possible_number(number):
+            raise InvalidNumber("impossible")
+        if not _is_mobile(number):
+            raise InvalidNumber("not_mobile")
+        return cls(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+
+    @property
+    def masked(self):
+        """The last two digits, the most that is ever shown or stored in the clear."""
+        return f"•••{self.e164[-2:]}"
+
+    @property
+    def tel_uri(self):
+        """The number as ``tel:+34...`` (RFC 3966)."""
+        return f"tel:{self.e164}"
+
+    @property
+    def sha256(self):
+        """The hashedPhoneNumber of the dialects that have one: lower-case hex over E.164 with its ``+``."""
+        return hashlib.sha256(self.e164.encode()).hexdigest()
+
+    def __repr__(self):
+        return f"<PhoneNumber {self.masked}>"
+
+    __str__ = __repr__
+
+
+def _is_mobile(number):
+    """Tell whether the numbering plan knows ``number`` as one that a SIM on a country's network can have."""
+    return (
+        phonenumbers.region_code_for_number(number) not in (None, NON_GEOGRAPHIC)
+        and phonenumbers.number_type(number) in MOBILE
+    )

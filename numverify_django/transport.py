@@ -1,0 +1,244 @@
+"""Drive the conversations over ``requests``: pooled per process, bounded in time and size, and trusting nobody.
+
+No redirect is followed, no cookie kept, no proxy or password taken from the environment, and nothing is sent twice.
+"""
+
+import contextvars
+import http.client
+import logging
+import os
+import socket
+import ssl
+import threading
+import time
+from functools import partial
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from .protocol.exceptions import (
+    NumberVerifyError,
+    OperatorTimeout,
+    OperatorUnavailable,
+    ResponseInvalid,
+    ResponseTooLarge,
+)
+from .protocol.messages import Response
+
+logger = logging.getLogger(__name__)
+
+BODY_MAX = 131_072  # bytes
+POOL_SIZE = 64  # connections to one operator; a process should have no more threads
+IDLE_MAX = 15  # seconds; below the keep-alive of common gateways, so that no POST meets a closing connection
+HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "numverify-django"}
+
+_deadline = contextvars.ContextVar("numverify_deadline")
+
+
+class Deadline:
+    """A moment by which all calls that share it have ended."""
+
+    def __init__(self, seconds, clock=time.monotonic):
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def remaining(self):
+        """Return the seconds left, or raise TimeoutError."""
+        left = self._end - self._clock()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        return left
+
+
+def run(conversation, deadline, correlator=""):
+    """Return what ``conversation`` returns once its requests are answered; raise what it raises.
+
+    ``correlator`` is sent as ``x-correlator`` with every request.
+    """
+    proceed = partial(next, conversation)
+    while True:
+        try:
+            request = proceed()
+        except StopIteration as finished:
+            return finished.value
+        try:
+            proceed = partial(conversation.send, send(request, deadline, correlator))
+        except NumberVerifyError as error:
+            proceed = partial(conversation.throw, error)
+
+
+def send(request, deadline, correlator=""):
+    """Return the operator's Response, whatever its status, or raise a NumberVerifyError."""
+    headers = {**HEADERS, **request.headers} | ({"x-correlator": correlator} if correlator else {})
+    token = _deadline.set(deadline)
+    try:
+        response = _exchange(request, headers, deadline)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise _translated(error, deadline) from None  # the cause may quote the URL, the headers or the body
+    finally:
+        _deadline.reset(token)
+    logger.debug("operator answered %s with %d", request.hop, response.status)
+    return response
+
+
+def _exchange(request, headers, deadline):
+    prepared = requests.Request(request.method, request.url, headers=headers, data=request.body).prepare()
+    raw = _adapter().send(prepared, stream=True, timeout=deadline.remaining()).raw
+    try:
+        return Response(raw.status, {name.lower(): value for name, value in raw.headers.items()}, _read(raw))
+    finally:
+        raw.close()  # a connection whose answer was read to its end is back in the pool and stays open
+
+
+def _read(raw):
+    """Return the whole body, or raise: nothing is decompressed, nothing larger than BODY_MAX is read."""
+    if raw.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise ResponseInvalid("the body is compressed, which was not asked for")
+    body = bytearray()
+    while chunk := raw.read(BODY_MAX + 1 - len(body), decode_content=False):
+        body += chunk
+        if len(body) > BODY_MAX:
+            raise ResponseTooLarge
+    return bytes(body)
+
+
+def _translated(error, deadline):
+    """Return our exception for a failed exchange; its kind is logged, its text is not."""
+    logger.warning("operator call failed: %s", type(error).__name__)
+    try:
+        deadline.remaining()
+    except TimeoutError:
+        return OperatorTimeout()
+    return OperatorUnavailable()
+
+
+class _Timed:
+    """A socket that never waits beyond the deadline of the call it serves."""
+
+    def recv_into(self, *args, **kwargs):
+        self.settimeout(_deadline.get().remaining())
+        return super().recv_into(*args, **kwargs)
+
+    def sendall(self, *args, **kwargs):
+        self.settimeout(_deadline.get().remaining())
+        return super().sendall(*args, **kwargs)
+
+
+class _Socket(_Timed, socket.socket):
+    pass
+
+
+class _TLSSocket(_Timed, ssl.SSLSocket):
+    pass
+
+
+class _StrictResponse(http.client.HTTPResponse):
+    """An answer whose head is whole and final, or none: urllib3 would log the text of a broken one."""
+
+    def begin(self):
+        super().begin()
+        if self.status < 200:
+            # The real answer is still to come: a kept connection would give it to the next person's request.
+            raise urllib3.exceptions.ProtocolError("an interim response where the answer should be")
+        if self.msg.defects or self.msg.get_payload():
+            raise urllib3.exceptions.ProtocolError("a header that is none")
+
+
+class _Kept:
+    """A connection that opens within the deadline, and is not reused after IDLE_MAX seconds of rest."""
+
+    response_class = _StrictResponse
+    used_at = 0.0
+
+    def _new_conn(self):
+        failure = OSError("the name has no address")
+        for family, kind, proto, _, address in socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM):
+            opened = _Socket(family, kind, proto)
+            try:
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                opened.settimeout(_deadline.get().remaining())
+                opened.connect(address)
+                opened.settimeout(_deadline.get().remaining())  # what the TLS handshake may take in all
+                return opened
+            except OSError as error:
+                opened.close()
+                failure = error
+        raise failure
+
+    def request(self, *args, **kwargs):
+        self.used_at = time.monotonic()
+        return super().request(*args, **kwargs)
+
+    @property
+    def is_connected(self):
+        return super().is_connected and time.monotonic() - self.used_at < IDLE_MAX
+
+
+class _Connection(_Kept, HTTPConnection):
+    pass
+
+
+class _TLSConnection(_Kept, HTTPSConnection):
+    pass
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class _Adapter(HTTPAdapter):
+    """The transport of requests with one TLS context of ours; certificates are always verified."""
+
+    def init_poolmanager(self, connections, maxsize, block=False, **kwargs):
+        super().init_poolmanager(connections, maxsize, block=block, ssl_context=_tls_context(), **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+    def build_connection_pool_key_attributes(self, request, verify, cert=None):
+        # requests would load the CA bundle again for every connection; ours is in the context
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {}
+
+    def cert_verify(self, conn, url, verify, cert):
+        pass  # likewise
+
+
+def _tls_context():
+    context = ssl.create_default_context(cafile=requests.certs.where())
+    context.load_default_certs()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _TLSSocket
+    return context
+
+
+class _Process:
+    """The adapter of this process, made at its first use and never shared with a fork."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._adapter = None
+
+    def adapter(self):
+        with self._lock:
+            self._adapter = self._adapter or _Adapter(pool_connections=10, pool_maxsize=POOL_SIZE)
+            return self._adapter
+
+
+_process = _Process()
+
+
+def _adapter():
+    return _process.adapter()
+
+
+def _forget():
+    global _process  # noqa: PLW0603 - a fork starts anew: sockets of the parent are not ours, nor is its lock's state
+    _process = _Process()
+
+
+os.register_at_fork(after_in_child=_forget)
