@@ -1,0 +1,26 @@
+"""Who may talk to the sandbox: programs and browsers of this machine, but no other site's pages."""
+
+from urllib.parse import urlsplit
+
+from flask import Response, request
+
+from .clients import LOOPBACK_HOSTS
+
+
+def refuse_foreign_host():
+    """Answer 403 to a Host that is not this machine: a name that an attacker points at loopback (DNS rebinding)."""
+    try:
+        host = urlsplit(f"//{request.headers.get('Host', '')}").hostname
+    except ValueError:
+        host = None
+    return None if host in LOOPBACK_HOSTS else _refusal("Host")
+
+
+def refuse_foreign_origin():
+    """Answer 403 to a request that a page of another origin makes (CSRF)."""
+    origin = request.headers.get("Origin")
+    return None if origin in (None, f"http://{request.headers['Host']}") else _refusal("Origin")
+
+
+def _refusal(header):
+    return Response(f"The sandbox takes no request with this {header}.\n", status=403, content_type="text/plain")

@@ -1,0 +1,218 @@
+"""The OpenID provider: Authlib's authorization server with what a mobile operator adds to it."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+
+from authlib.integrations.flask_oauth2 import AuthorizationServer
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import InvalidRequestError, InvalidScopeError
+from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant
+from authlib.oauth2.rfc7636 import CodeChallenge
+from authlib.oauth2.rfc9207 import IssuerParameter
+from authlib.oidc.core import OpenIDCode
+from authlib.oidc.core.models import AuthorizationCodeMixin
+from flask import g, request
+
+from . import scopes
+from .clients import CLIENTS, KEY_METHOD, SECRET_METHODS, ClientAssertion, methods_tried
+from .memory import TOKEN_LIFETIME, memory
+
+TELEFONICA_PREFIX = "/apigateway/"
+# Subjects are opaque, pairwise and stable as long as the process lives (OIDC Core section 8.1).
+SUBJECT_KEY = secrets.token_bytes(32)
+
+
+@dataclass(frozen=True)
+class Subscriber:
+    """Whoever the SIM behind the browser belongs to, as the network saw it at /authorize."""
+
+    sim: str
+
+    def subject_for(self, client_id):
+        """Return the ``sub`` that this client knows the subscriber by."""
+        return hmac.new(SUBJECT_KEY, f"{client_id} {self.sim}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Code(AuthorizationCodeMixin):
+    """What an authorization code stands for."""
+
+    client_id: str
+    redirect_uri: str
+    scope: str
+    subscriber: Subscriber
+    nonce: str | None
+    code_challenge: str | None
+    code_challenge_method: str | None
+    auth_time: int
+
+    def get_redirect_uri(self):
+        """Return the address that /token must be told again."""
+        return self.redirect_uri
+
+    def get_scope(self):
+        """Return the scope that was asked for."""
+        return self.scope
+
+    def get_nonce(self):
+        """Return the nonce for the ID token."""
+        return self.nonce
+
+    def get_auth_time(self):
+        """Return when the network recognised the SIM."""
+        return self.auth_time
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """What an access token stands for."""
+
+    scopes: frozenset
+    subscriber: Subscriber
+
+
+class CodeGrant(AuthorizationCodeGrant):
+    """The authorization code grant; a code is spent by the first attempt, successful or not."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = [*SECRET_METHODS, KEY_METHOD]
+
+    @staticmethod
+    def validate_authorization_redirect_uri(request, client):
+        """Return the redirect URI; the error does not repeat it."""
+        if not client.check_redirect_uri(request.payload.redirect_uri or ""):
+            raise InvalidRequestError("redirect_uri must be an http or https address on this machine.")
+        return request.payload.redirect_uri
+
+    def validate_requested_scope(self):
+        """Raise InvalidScopeError unless the scope has exactly one purpose and nothing unknown."""
+        reason = scopes.fault_in(self.request.payload.scope)
+        if reason:
+            raise InvalidScopeError(reason)
+
+    def save_authorization_code(self, code, request):
+        """Keep what ``code`` stands for."""
+        asked = request.payload.data
+        meaning = Code(
+            client_id=request.client.client_id,
+            redirect_uri=request.payload.redirect_uri,
+            scope=request.scope,
+            subscriber=request.user,
+            nonce=asked.get("nonce"),
+            code_challenge=asked.get("code_challenge"),
+            code_challenge_method=asked.get("code_challenge_method"),
+            auth_time=int(time.time()),
+        )
+        memory.codes.put(code, meaning)
+        memory.nonces.put((meaning.client_id, meaning.nonce), True)
+
+    def authenticate_token_endpoint_client(self):
+        """Return the client, or raise; RFC 6749 section 2.3 allows one way of authenticating per request."""
+        if len(methods_tried(self.request.headers, self.request.form)) > 1:
+            raise InvalidRequestError("The client authenticates in more than one way.")
+        return super().authenticate_token_endpoint_client()
+
+    def query_authorization_code(self, code, client):
+        """Return what ``code`` stands for and forget it; None for another client's."""
+        meaning = memory.codes.take(code)
+        return meaning if meaning and meaning.client_id == client.client_id else None
+
+    def delete_authorization_code(self, authorization_code):
+        """Do nothing: reading the code has spent it."""
+
+    def authenticate_user(self, authorization_code):
+        """Return the subscriber that the code is about."""
+        return authorization_code.subscriber
+
+
+class S256Challenge(CodeChallenge):
+    """PKCE as the client wishes, but never ``plain`` (RFC 9700 section 2.1.1)."""
+
+    SUPPORTED_CODE_CHALLENGE_METHOD = ["S256"]
+
+    def validate_code_challenge(self, grant, redirect_uri):
+        """Raise InvalidRequestError for a challenge that is not S256; RFC 7636 takes a missing method for plain."""
+        asked = grant.request.payload.data
+        if asked.get("code_challenge") and asked.get("code_challenge_method") != "S256":
+            raise InvalidRequestError("code_challenge_method must be S256.")
+        super().validate_code_challenge(grant, redirect_uri)
+
+
+class IdToken(OpenIDCode):
+    """The ID token, given where the scope has ``openid``."""
+
+    DEFAULT_EXPIRES_IN = TOKEN_LIFETIME
+
+    def exists_nonce(self, nonce, request):
+        """Tell whether this client has already got a code with this nonce."""
+        return (request.payload.client_id, nonce) in memory.nonces
+
+    def resolve_client_private_key(self, client):
+        """Return the operator's present signing key."""
+        return memory.keys.signing
+
+    def get_encode_header(self, client):
+        """Return the JOSE header with the key's name."""
+        return {"alg": self.get_client_algorithm(client), "kid": memory.keys.signing.kid}
+
+    def get_client_claims(self, client):
+        """Return the issuer; Authlib adds the audience and the times."""
+        return {"iss": memory.issuer}
+
+    def get_authorization_code_claims(self, authorization_code):
+        """Return nonce, auth_time and the subscriber's opaque name."""
+        claims = super().get_authorization_code_claims(authorization_code)
+        return {**claims, "sub": authorization_code.subscriber.subject_for(authorization_code.client_id)}
+
+    def generate_user_info(self, user, scope):
+        """Return nothing more about the subscriber."""
+        return {}
+
+
+class ResponseIssuer(IssuerParameter):
+    """``iss`` in every authorization response, errors included (RFC 9207)."""
+
+    def get_issuer(self):
+        """Return the issuer."""
+        return memory.issuer
+
+
+class Provider(AuthorizationServer):
+    """The server; under /apigateway/ its errors have Telefonica's body."""
+
+    def init_app(self, app, **options):
+        """Serve the code grant on ``app``."""
+        super().init_app(app, query_client=CLIENTS.get, save_token=_save_token)
+        self.register_client_auth_method(KEY_METHOD, ClientAssertion())
+        self.register_grant(CodeGrant, [IdToken(), S256Challenge()])
+
+    def handle_response(self, status_code, payload, headers):
+        """Return the answer, never cached, with the issuer in a redirect's address."""
+        response = super().handle_response(status_code, payload, headers)
+        response.headers["Cache-Control"] = "no-store"
+        ResponseIssuer().add_issuer_parameter(self, response)
+        return response
+
+    def handle_error_response(self, request, error):
+        """Return the error as the path's dialect spells it, and tell the log."""
+        g.note = error.error
+        status, body, headers = error(None)
+        if status != 302 and is_telefonica():
+            body = {"code": status, "message": f"{error.error}: {error.get_error_description()}"}
+        return self.handle_response(status, body, headers)
+
+
+def is_telefonica():
+    """Tell whether this request came in under Telefonica's gateway."""
+    return request.path.startswith(TELEFONICA_PREFIX)
+
+
+def oauth_error(code, status=400, **values):
+    """Return the OAuth error ``code``, to raise or to answer."""
+    return OAuth2Error("The sandbox was told to answer so.", error=code, status_code=status, **values)
+
+
+def _save_token(token, request):
+    memory.tokens.put(token["access_token"], AccessToken(scopes.parse(token["scope"]).scopes, request.user))
