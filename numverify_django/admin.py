@@ -1,0 +1,77 @@
+"""The audit, to be read: nothing in it can be added, changed or deleted by hand."""
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+from .models import VerificationAttempt, VerifiedNumber
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """An admin of records: also a superuser may only look."""
+
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request):
+        """Refuse."""
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        """Refuse."""
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        """Refuse: old rows are deleted by ``numverify_prune``."""
+        return False
+
+
+@admin.register(VerificationAttempt)
+class VerificationAttemptAdmin(ReadOnlyAdmin):
+    """From a reference to the reason."""
+
+    list_display = ["created_at", "outcome", "reason", "operator", "use", "number_shown", "user", "shown"]
+    list_filter = ["outcome", "reason", "use", "operation"]
+    list_select_related = ["user"]
+    search_fields = ["reference__exact"]
+    search_help_text = _("Reference, as the person quotes it")
+    ordering = ["-created_at", "-id"]
+    fields = [
+        "shown",
+        "outcome",
+        "reason",
+        "operator",
+        "operation",
+        "use",
+        "number_shown",
+        "user",
+        "created_at",
+        "claimed_at",
+        "ended_at",
+        "correlator",
+    ]
+    readonly_fields = ["shown"]
+
+    @admin.display(description=_("reference"), ordering="reference")
+    def shown(self, attempt):
+        """The reference as people read it."""
+        return attempt.reference_shown
+
+    def get_search_results(self, request, queryset, search_term):
+        """Find a reference in either spelling; numbers are not searched here, they would stand in URLs."""
+        return super().get_search_results(request, queryset, search_term.replace("-", "").upper())
+
+
+@admin.register(VerifiedNumber)
+class VerifiedNumberAdmin(ReadOnlyAdmin):
+    """Which account a number belongs to, masked."""
+
+    list_display = ["masked", "user", "operator", "first_verified_at", "last_verified_at"]
+    list_select_related = ["user"]
+    fields = list_display
+    readonly_fields = ["masked"]
+    ordering = ["-last_verified_at"]
+
+    @admin.display(description=_("number"))
+    def masked(self, record):
+        """The number's last digits."""
+        return record.phone_number.masked

@@ -1,0 +1,130 @@
+"""Django's authentication by SIM: mozilla-django-oidc's hooks, on the claim ``phone_number``."""
+
+import uuid
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import ModelBackend
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from mozilla_django_oidc.auth import OIDCAuthenticationBackend
+
+from . import conf, flow, signals
+from .models import Use, VerifiedNumber
+from .protocol import exceptions
+
+
+class NumberVerificationBackend(OIDCAuthenticationBackend):
+    """Log in the account of the number that the operator vouches for.
+
+    A site overrides ``filter_users_by_claims``, ``create_user``, ``update_user`` and ``get_username``, which get
+    ``{"phone_number": "+34...", "phone_number_verified": True}`` (OIDC Core 5.1). The settings of mozilla-django-oidc
+    are not read: an operator is not the site's identity provider.
+    """
+
+    def __init__(self):
+        self.UserModel = get_user_model()
+
+    def authenticate(self, request, attempt, response):
+        """Return the user of a claimed attempt (flow.Claimed) and its AuthorizationResponse, or raise.
+
+        Raises a NumberVerifyError with the reason; the caller records it.
+        """
+        verification = flow.verify(request, attempt, response)
+        try:
+            return self._complete(request, attempt.attempt, verification.number)
+        except IntegrityError:
+            # Another first login of this number was quicker: now there is an account to find.
+            return self._complete(request, attempt.attempt, verification.number)
+
+    async def aauthenticate(self, request, attempt, response):
+        """Do the same from asynchronous code."""
+        return await sync_to_async(self.authenticate)(request, attempt, response)
+
+    def get_user(self, user_id):
+        """Return the user while they may log in, or None: deactivation ends sessions."""
+        return ModelBackend.get_user(self, user_id)
+
+    async def aget_user(self, user_id):
+        """Do the same from asynchronous code."""
+        return await sync_to_async(self.get_user)(user_id)
+
+    def filter_users_by_claims(self, claims):
+        """Return the users who may be meant: those who proved this number before."""
+        return self.UserModel._default_manager.filter(verified_numbers__number=claims["phone_number"])
+
+    def create_user(self, claims):
+        """Return a new user with an opaque username and an unusable password."""
+        user = self.UserModel(**{self.UserModel.USERNAME_FIELD: self.get_username(claims)})
+        user.set_unusable_password()
+        user.save()
+        return user
+
+    def get_username(self, claims):
+        """Return a random username: the number must not be guessed from it."""
+        return uuid.uuid4().hex
+
+    def _complete(self, request, attempt, number):
+        """Return the user once user, number and outcome are committed together."""
+        claims = {"phone_number": number.e164, "phone_number_verified": True}
+        with transaction.atomic():
+            user, is_new = self._find(request, attempt, claims)
+            self._check(request, attempt, user)
+            is_linked = _enrol(user, attempt, number)
+            attempt.succeed(user, number)
+        if is_new:
+            flow.announce(signals.user_created, request, user=user, attempt=attempt)
+        if is_linked:
+            flow.announce(signals.number_linked, request, user=user, attempt=attempt)
+        return user
+
+    def _find(self, request, attempt, claims):
+        """Return the user to log in or to confirm, and whether they are new."""
+        found = list(self.filter_users_by_claims(claims)[:2])
+        if attempt.use == Use.STEP_UP:
+            return _confirmed(request.user, attempt, found), False
+        if len(found) > 1:
+            raise exceptions.NumberTaken
+        if found:
+            return self.update_user(found[0], claims), False
+        if conf.get().unknown_number == "deny":
+            raise exceptions.AccountUnknown
+        return self.create_user(claims), True
+
+    def _check(self, request, attempt, user):
+        """Raise the Refused that keeps this user from logging in by SIM."""
+        settings = conf.get()
+        if not self.user_can_authenticate(user):
+            raise exceptions.AccountInactive
+        is_staff = getattr(user, "is_staff", False) or getattr(user, "is_superuser", False)
+        if is_staff and attempt.use == Use.LOGIN and not settings.allow_staff:
+            raise exceptions.StaffRefused
+        if settings.login_policy is not None and settings.login_policy(request, user, attempt) is not True:
+            raise exceptions.PolicyRefused
+
+
+def _confirmed(user, attempt, found):
+    """Return the signed-in ``user`` where the number is theirs, or is their first and nobody else's."""
+    if user.pk != attempt.user_id:
+        raise exceptions.UserMismatch
+    if found != [user] and (found or VerifiedNumber.objects.filter(user=user.pk).exists()):
+        raise exceptions.UserMismatch
+    return user
+
+
+def _enrol(user, attempt, number):
+    """Record the proof on the user's number; return whether the number is new to them."""
+    now = timezone.now()
+    record = VerifiedNumber.objects.filter(number=number.e164).first()
+    is_new = record is None
+    if is_new:
+        dates = {"first_verified_at": now, "last_verified_at": now}
+        record = VerifiedNumber.objects.create(user_id=user.pk, number=number.e164, operator=attempt.operator, **dates)
+    elif record.user_id != user.pk:
+        raise exceptions.NumberTaken
+    elif record.operator != attempt.operator:
+        raise exceptions.OperatorNotBound  # an operator vouches for those whom it enrolled, and for nobody else
+    else:
+        VerifiedNumber.objects.filter(pk=record.pk).update(last_verified_at=now)
+    attempt.verified_number = record
+    return is_new

@@ -1,0 +1,346 @@
+"""``NUMVERIFY``: one dict, validated into frozen values, cached, and read again when the setting changes.
+
+Nothing is read at import. ``problems()`` lists what is wrong for the system checks; ``get()`` raises Misconfigured.
+"""
+
+import difflib
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from typing import NamedTuple
+
+from django.conf import settings as django_settings
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from .protocol import jose
+from .protocol.exceptions import Misconfigured
+from .protocol.profiles import PROFILES, SHARE, VERIFY, Operator, Profile
+
+
+class Problem(NamedTuple):
+    """Something wrong in NUMVERIFY: ``code`` is the check's ID without its prefix."""
+
+    code: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a site set, with the defaults of a careful one."""
+
+    operators: tuple[Operator, ...] = ()
+    unknown_number: str = "create"
+    default_region: str | None = None
+    fallback_url: str = ""
+    store_number: str = "masked"
+    peppers: tuple[str, ...] = field(default=(), repr=False)
+    attempt_lifetime: int = 300  # seconds
+    retention_days: int = 90
+    redirect_mode: str = "redirect"
+    trusted_proxies: tuple = ()
+    allow_staff: bool = False
+    login_policy: Callable | None = None
+
+    def operator(self, name):
+        """Return the operator called ``name``, or None."""
+        return next((operator for operator in self.operators if operator.name == name), None)
+
+
+def get():
+    """Return the Settings, or raise Misconfigured with the first thing that is wrong."""
+    settings, found = _load()
+    if found:
+        raise Misconfigured(found[0].message)
+    return settings
+
+
+def problems():
+    """Return every Problem in NUMVERIFY."""
+    return _load()[1]
+
+
+def one_of(*choices):
+    """Return a reader that accepts ``choices``."""
+
+    def read(value):
+        if value not in choices:
+            raise ValueError(f"must be {' or '.join(map(repr, choices))}")
+        return value
+
+    return read
+
+
+def instance_of(kind, words):
+    """Return a reader that accepts values of exactly ``kind``, described by ``words``."""
+
+    def read(value):
+        if type(value) is not kind:
+            raise ValueError(f"must be {words}")
+        return value
+
+    return read
+
+
+text = instance_of(str, "a string")
+flag = instance_of(bool, "True or False")
+
+
+def positive(value):
+    """Accept a number above zero."""
+    if type(value) not in (int, float) or not value > 0:
+        raise ValueError("must be a number above 0")
+    return value
+
+
+def texts(value):
+    """Accept a list of strings; return a tuple."""
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ValueError("must be a list of strings")
+    return tuple(value)
+
+
+def peppers(value):
+    """Accept at least one secret of 32 characters or more."""
+    if not texts(value) or min(map(len, value)) < 32:
+        raise ValueError("must be a list of secrets of at least 32 characters each, newest first")
+    return tuple(value)
+
+
+def networks(value):
+    """Accept a list of addresses or networks in CIDR form."""
+    return tuple(ipaddress.ip_network(item, strict=False) for item in texts(value))
+
+
+def prefixes(value):
+    """Accept a list of country prefixes such as "+34"."""
+    if any(not item.startswith("+") or not item[1:].isdecimal() for item in texts(value)):
+        raise ValueError('must be a list of prefixes such as "+34"')
+    return tuple(value)
+
+
+def scopes(value):
+    """Accept a list of scope values of which exactly one names a purpose (CAMARA: one ``dpv:`` purpose)."""
+    if sum(item.startswith("dpv:") for item in texts(value)) != 1:
+        raise ValueError("must be a list of scope values with exactly one that starts with 'dpv:'")
+    return tuple(value)
+
+
+def purpose(value):
+    """Accept one ``dpv:`` purpose."""
+    if not text(value).startswith("dpv:") or len(value.split()) != 1:
+        raise ValueError("must be one purpose that starts with 'dpv:'")
+    return value
+
+
+def callable_or_path(value):
+    """Accept a callable or the dotted path to one."""
+    found = import_string(value) if isinstance(value, str) else value
+    if not callable(found):
+        raise ValueError("must be a callable or the dotted path to one")
+    return found
+
+
+def region(value):
+    """Accept an ISO 3166-1 country code such as "ES"."""
+    if len(text(value)) != 2 or not value.isascii() or not value.isupper():
+        raise ValueError('must be a country code such as "ES"')
+    return value
+
+
+SITE_KEYS = {
+    "UNKNOWN_NUMBER": one_of("create", "deny"),
+    "DEFAULT_REGION": region,
+    "FALLBACK_URL": text,
+    "STORE_NUMBER": one_of("masked", "full"),
+    "PEPPERS": peppers,
+    "ATTEMPT_LIFETIME": positive,
+    "RETENTION_DAYS": positive,
+    "REDIRECT_MODE": one_of("redirect", "interstitial"),
+    "TRUSTED_PROXIES": networks,
+    "ALLOW_STAFF": flag,
+    "LOGIN_POLICY": callable_or_path,
+}
+OPERATOR_KEYS = {
+    "ISSUER": text,
+    "DISCOVERY_URL": text,
+    "AUTHORIZATION_ENDPOINT": text,
+    "TOKEN_ENDPOINT": text,
+    "JWKS_URI": text,
+    "API_ROOT": text,
+    "CLIENT_ID": text,
+    "CLIENT_SECRET": text,
+    "PRIVATE_KEY": text,
+    "KEY_ID": text,
+    "CLIENT_AUTH": one_of("client_secret_basic", "client_secret_post", "private_key_jwt"),
+    "ASSERTION_ALG": one_of(*jose.KEY_TYPES),
+    "ASSERTION_AUDIENCE": one_of("endpoint", "issuer"),
+    "ID_TOKEN": one_of("required", "absent"),
+    "ID_TOKEN_ALG": one_of(*jose.KEY_TYPES),
+    "RESPONSE_ISS": flag,
+    "PKCE": flag,
+    "PURPOSE": purpose,
+    "SCOPES": scopes,
+    "OPERATION": one_of(VERIFY, SHARE),
+    "HASHED": flag,
+    "LOGIN_HINT": one_of("none", "tel", "plain"),
+    "SEND_DEVICE": flag,
+    "REDIRECT_URI": text,
+    "PREFIXES": prefixes,
+    "TIMEOUT": positive,
+    "ALLOW_LOOPBACK": flag,
+}
+
+
+@lru_cache(maxsize=1)
+def _load():
+    """Return the Settings (or None) and the list of Problems."""
+    raw = getattr(django_settings, "NUMVERIFY", None)
+    if not isinstance(raw, dict) or not isinstance(raw.get("OPERATORS"), dict) or not raw["OPERATORS"]:
+        hint = "Set NUMVERIFY = {'OPERATORS': {'telefonica': {'PROFILE': 'telefonica', 'CLIENT_ID': ..., ...}}}."
+        return None, [Problem("E001", "NUMVERIFY['OPERATORS'] names no operator.", hint)]
+    found = []
+    values = _read(raw, SITE_KEYS, "NUMVERIFY", found, apart={"OPERATORS"})
+    operators = tuple(_operator(name, keys, found) for name, keys in raw["OPERATORS"].items())
+    values.setdefault("peppers", _derived_peppers())
+    return (None, found) if found else (Settings(operators=operators, **values), [])
+
+
+def _read(raw, readers, where, found, apart=frozenset()):
+    """Return the field values in the dict ``raw``; add a Problem to ``found`` for each unknown key and wrong value."""
+    values = {}
+    for key, value in raw.items():
+        if key in apart:
+            continue
+        if key not in readers:
+            found.append(_unknown(key, [*readers, *apart], where))
+            continue
+        try:
+            values[key.lower()] = readers[key](value)
+        except (ValueError, ImportError) as error:
+            # the value itself may be a secret: only what it should be is told
+            told = str(error) if str(error).startswith("must be") else "cannot be read or imported"
+            found.append(Problem("E003", f"{where}['{key}'] {told}.", f"Correct {where}['{key}']."))
+    return values
+
+
+def _unknown(key, known, where):
+    close = difflib.get_close_matches(str(key), known, n=1)
+    hint = f"Did you mean '{close[0]}'?" if close else f"Known keys: {', '.join(sorted(known))}."
+    return Problem("E002", f"{where} has an unknown key '{key}'.", hint)
+
+
+def _operator(name, raw, found):
+    """Return the Operator in ``raw``, or None with Problems added to ``found``."""
+    where = f"NUMVERIFY['OPERATORS']['{name}']"
+    if not isinstance(raw, dict):
+        found.append(Problem("E003", f"{where} must be a dict.", f"Correct {where}."))
+        return None
+    before = len(found)
+    profile = _profile(raw.get("PROFILE"), where, found)
+    values = _read(raw, OPERATOR_KEYS, where, found, apart={"PROFILE"})
+    if len(found) > before:
+        return None
+    missing = list(_missing(profile, values, where))
+    if not missing:
+        operator = _build(name, profile, values)
+        missing = list(_contradictions(operator, where))
+    found.extend(missing)
+    return None if missing else operator
+
+
+def _profile(value, where, found):
+    """Return the Profile that ``value`` names or leads to, or None with a Problem added to ``found``."""
+    try:
+        profile = PROFILES.get(value) or import_string(value)
+    except (ImportError, AttributeError, TypeError):
+        profile = None
+    if isinstance(profile, Profile):
+        return profile
+    close = difflib.get_close_matches(str(value), PROFILES, n=1)
+    hint = f"Did you mean '{close[0]}'?" if close else f"Choose one of {', '.join(PROFILES)}, or a dotted path."
+    found.append(Problem("E004", f"{where}['PROFILE'] is no profile.", hint))
+    return None
+
+
+def _build(name, profile, values):
+    """Return the Operator: the site's values over the profile's over the general defaults."""
+    inherited = {item.name for item in fields(Profile)} & {key.lower() for key in OPERATOR_KEYS}
+    defaults = {key: value for key in inherited if (value := getattr(profile, key)) is not None}
+    if values.get("private_key"):
+        defaults["client_auth"] = "private_key_jwt"
+    merged = defaults | values
+    merged["allow_loopback"] = values.get("allow_loopback", False) or django_settings.DEBUG
+    return Operator(name=name, profile=profile, **merged)
+
+
+def _missing(profile, values, where):
+    """Yield a Problem for each key without which this operator cannot be talked to."""
+
+    def given(key):
+        return values.get(key) or getattr(profile, key, None)
+
+    if not given("client_id"):
+        yield Problem("E005", f"{where} has no CLIENT_ID.", "Set it to what the operator gave you.")
+    if not given("api_root"):
+        yield Problem("E005", f"{where} has no API_ROOT.", "Set it to what stands before /number-verification/.")
+    if not given("issuer") and not (given("authorization_endpoint") and given("token_endpoint")):
+        yield Problem("E005", f"{where} has no ISSUER.", "Set it, or AUTHORIZATION_ENDPOINT and TOKEN_ENDPOINT.")
+    if not given("issuer") and given("id_token") == "required":
+        yield Problem("E005", f"{where} has no ISSUER to check ID tokens with.", "Set it.")
+
+
+def _contradictions(operator, where):
+    """Yield a Problem for each setting that cannot be true together with another."""
+    yield from _credential_problems(operator, where)
+    yield from _address_problems(operator, where)
+    if operator.hashed and not operator.profile.accepts_hash:
+        hint = "Remove HASHED, or choose a profile whose dialect has hashedPhoneNumber."
+        yield Problem("E008", f"{where} sets HASHED, and its profile takes no hashed numbers.", hint)
+    if operator.id_token == "absent" and not operator.pkce:  # noqa: S105
+        yield Problem("E009", f"{where} has neither ID token nor PKCE.", "Set PKCE to True or ID_TOKEN to 'required'.")
+
+
+def _credential_problems(operator, where):
+    if operator.client_auth != "private_key_jwt":
+        if not operator.client_secret:
+            yield Problem("E006", f"{where} has no CLIENT_SECRET.", "Set it, or PRIVATE_KEY and KEY_ID.")
+        return
+    if not (operator.private_key and operator.key_id):
+        hint = f"Set {where}['PRIVATE_KEY'] (PEM) and {where}['KEY_ID'], or another CLIENT_AUTH."
+        yield Problem("E006", f"{where} signs requests but has no PRIVATE_KEY or no KEY_ID.", hint)
+        return
+    try:
+        jose.sign({}, operator.private_key, operator.assertion_alg, operator.key_id)
+    except Misconfigured as error:
+        yield Problem("E006", f"{where}: {error}.", "Give a PEM key of the type that ASSERTION_ALG signs with.")
+
+
+def _address_problems(operator, where):
+    names = ("issuer", "discovery_url", "authorization_endpoint", "token_endpoint", "jwks_uri", "api_root")
+    for name in names:
+        url = getattr(operator, name)
+        try:
+            if url:
+                operator.check_url(url)
+        except Misconfigured:
+            hint = "Use https. For an operator on this machine set ALLOW_LOOPBACK and an ISSUER of the same origin."
+            yield Problem("E007", f"{where}['{name.upper()}'] is not a public https URL.", hint)
+
+
+def _derived_peppers():
+    """Return peppers from SECRET_KEY and its fallbacks, for a site that set none; a check says what that means."""
+    keys = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
+    return tuple(hmac.new(key.encode(), b"numverify_django.pepper", hashlib.sha256).hexdigest() for key in keys)
+
+
+def _reset(*, setting, **kwargs):
+    if setting in {"NUMVERIFY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DEBUG"}:
+        _load.cache_clear()
+
+
+setting_changed.connect(_reset, dispatch_uid="numverify_django.conf")

@@ -1,0 +1,164 @@
+"""The verbs of a verification, called alike by views, middleware and whatever else starts or ends one.
+
+``begin`` opens an attempt and tells where the browser goes; ``claim`` makes a callback's attempt this caller's alone;
+``receive`` reads the authorization response; ``verify`` talks with the operator; ``fill`` and ``fail`` end the attempt.
+"""
+
+import logging
+import secrets
+from dataclasses import dataclass, field
+
+from django.http import QueryDict
+from django.urls import reverse
+
+from . import conf, session, signals, transport
+from .models import Opened, Use, VerificationAttempt
+from .protocol import authorization, conversation, profiles
+from .protocol.exceptions import (
+    Error,
+    ForeignBrowser,
+    NumberVerifyError,
+    OperatorChanged,
+    ResponseInvalid,
+    StateUnknown,
+    Unavailable,
+)
+
+logger = logging.getLogger(__name__)
+
+_directory = conversation.Directory()
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An attempt that this request alone may finish, with what was sealed on it."""
+
+    attempt: VerificationAttempt
+    opened: Opened = field(repr=False)
+    params: dict = field(repr=False)
+    operator: profiles.Operator | None
+    deadline: transport.Deadline = field(repr=False)
+
+
+def begin(request, operator, number, *, use, next_url):
+    """Open an attempt to prove ``number`` (None: to be told it); return it and the URL to send the browser to.
+
+    The URL is None where the operator cannot even be asked: the attempt is over then, and has its reason.
+    """
+    operation = profiles.SHARE if number is None else profiles.VERIFY
+    browser = session.bind_browser(request)
+    VerificationAttempt.objects.tidy(browser)
+    redirect_uri = operator.redirect_uri or request.build_absolute_uri(reverse("numverify:callback"))
+    facts = {"redirect_uri": redirect_uri, "next_url": next_url, "number": number and number.e164}
+    row = {"browser": browser, "operator": operator, "operation": operation, "use": use}
+    if use == Use.STEP_UP:
+        row["user"] = request.user
+    try:
+        metadata = _metadata(operator, transport.Deadline(operator.timeout))
+    except NumberVerifyError as error:
+        nothing = Opened(**facts, fingerprint="", nonce="", verifier="")
+        attempt = VerificationAttempt.objects.open(state=secrets.token_urlsafe(32), opened=nothing, **row)
+        fail(request, attempt, nothing, error)
+        return attempt, None
+    asked = authorization.build_request(
+        operator, metadata, operation=operation, number=number, redirect_uri=redirect_uri
+    )
+    opened = Opened(**facts, fingerprint=_fingerprint(operator, metadata), nonce=asked.nonce, verifier=asked.verifier)
+    return VerificationAttempt.objects.open(state=asked.state, opened=opened, **row), asked.url
+
+
+def claim(request):
+    """Return the Claimed attempt of this callback, whose query is emptied before anything can see or report it.
+
+    Raises StateUnknown, ForeignBrowser, Replayed or Expired: then the request is no business of an open attempt.
+    """
+    params = dict(request.GET.lists())
+    _forget_query(request)
+    states = params.get("state", [])
+    if len(states) != 1 or not states[0]:
+        raise StateUnknown
+    browser = session.browser_of(request)
+    if browser is None:
+        raise ForeignBrowser
+    settings = conf.get()
+    attempt, opened = VerificationAttempt.objects.claim(states[0], browser)
+    operator = settings.operator(attempt.operator)
+    return Claimed(attempt, opened, params, operator, transport.Deadline(operator.timeout if operator else 0))
+
+
+def receive(claimed):
+    """Return the AuthorizationResponse, or raise what the operator answered instead."""
+    if claimed.operator is None:
+        raise OperatorChanged
+    metadata = _metadata(claimed.operator, claimed.deadline)
+    if claimed.opened.fingerprint != _fingerprint(claimed.operator, metadata):
+        raise OperatorChanged
+    return authorization.parse_response(claimed.params, claimed.operator, metadata)
+
+
+def verify(request, claimed, response):
+    """Spend the code for a token and the token for the one paid call; return the Verification, or raise."""
+    talk = _talk(claimed, response, session.client_address(request))
+    verification = transport.run(talk, claimed.deadline, str(claimed.attempt.correlator))
+    if not claimed.operator.serves(verification.number):
+        raise ResponseInvalid("the operator vouches for a number outside its PREFIXES")
+    return verification
+
+
+def _talk(claimed, response, client_address):
+    operator, operation = claimed.operator, claimed.attempt.operation
+    metadata = yield from _directory.metadata(operator)
+    token = yield from conversation.exchange(
+        operator, metadata, _directory, response, opened=claimed.opened, operation=operation
+    )
+    return (
+        yield from conversation.ask(
+            operator,
+            token,
+            operation=operation,
+            number=claimed.opened.phone_number,
+            client_address=client_address,
+        )
+    )
+
+
+def fill(request, claimed, verification):
+    """End an attempt that fills a form: the number waits on its row for this browser, and nobody is logged in."""
+    number = verification.number
+    sealed = session.keep(session.browser_of(request), number=number.e164)
+    claimed.attempt.succeed(None, number, kept=sealed)
+    session.record_filled(request, claimed.attempt)
+    announce(signals.number_verified, request, user=None, attempt=claimed.attempt)
+
+
+def fail(request, attempt, opened, error):
+    """End ``attempt`` with ``error``; where trying again makes sense its number is kept for this browser."""
+    values = {"next": opened.next_url}
+    if isinstance(error, Unavailable | Error) and opened.number:
+        values["number"] = opened.number
+    attempt.fail(error, kept=session.keep(session.browser_of(request), **values))
+    logger.info("attempt %s ended: %s, %s", attempt.reference_shown, error.outcome, error.code)
+    announce(signals.number_verification_failed, request, attempt=attempt, reason=error.code)
+
+
+def announce(signal, request, **facts):
+    """Send ``signal``; a listener that fails is logged by its name and breaks nothing."""
+    for listener, result in signal.send_robust(sender=VerificationAttempt, request=request, **facts):
+        if isinstance(result, Exception):
+            logger.error("a signal's listener failed: %r raised %s", listener, type(result).__name__)
+
+
+def _metadata(operator, deadline):
+    return transport.run(_directory.metadata(operator), deadline)
+
+
+def _fingerprint(operator, metadata):
+    return f"{operator.fingerprint} {metadata.token_endpoint}"
+
+
+def _forget_query(request):
+    """Empty the query wherever Django and servers keep it: it holds the code."""
+    request.GET = QueryDict("")
+    for name in ("QUERY_STRING", "REQUEST_URI", "RAW_URI"):
+        if name in request.META:
+            request.META[name] = ""

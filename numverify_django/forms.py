@@ -1,0 +1,55 @@
+"""The one question a person is asked."""
+
+import phonenumbers
+from django import forms
+from django.utils.text import get_text_list
+from django.utils.translation import gettext_lazy as _
+
+from . import conf
+from .protocol import profiles
+from .protocol.phone import InvalidNumber, PhoneNumber
+
+
+class PhoneNumberForm(forms.Form):
+    """A mobile number; ``cleaned_data`` has the PhoneNumber (None: the operator is to tell it) and its ``operator``."""
+
+    phone_number = forms.CharField(
+        label=_("Mobile number"),
+        required=False,
+        widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "tel"}),
+    )
+    next = forms.CharField(required=False, widget=forms.HiddenInput)
+    operation = forms.ChoiceField(choices=[("", ""), (profiles.SHARE, "")], required=False, widget=forms.HiddenInput)
+
+    def clean(self):
+        """Choose the operator of the number, or the one that shares where none was typed."""
+        data = super().clean()
+        settings = conf.get()
+        typed = "" if data.get("operation") == profiles.SHARE else data.get("phone_number", "")
+        if self.errors:
+            return data
+        try:
+            data["phone_number"] = PhoneNumber.parse(typed, settings.default_region) if typed else None
+        except InvalidNumber as error:
+            self.add_error("phone_number", _explain(error.code, settings.default_region))
+            return data
+        data["operator"] = profiles.select(settings.operators, data["phone_number"])
+        if data["operator"] is None:
+            self.add_error("phone_number", _where(settings.operators) if typed else _("Enter your mobile number"))
+        return data
+
+
+def _explain(code, region):
+    """Return what to do about an InvalidNumber of this ``code``."""
+    if code == "characters":
+        return _("Use digits only")
+    example = phonenumbers.example_number_for_type(region or "ES", phonenumbers.PhoneNumberType.MOBILE)
+    spelling = phonenumbers.PhoneNumberFormat.NATIONAL if region else phonenumbers.PhoneNumberFormat.INTERNATIONAL
+    text = _("Enter a mobile number with all its digits, like %(example)s")
+    return text % {"example": phonenumbers.format_number(example, spelling)}
+
+
+def _where(operators):
+    """Return which numbers this site's operators serve."""
+    served = sorted({prefix for operator in operators for prefix in operator.prefixes})
+    return _("Enter a mobile number that begins with %(prefixes)s") % {"prefixes": get_text_list(served, _("or"))}

@@ -1,0 +1,55 @@
+"""``request.number_verification`` on every request, and the redirect that a view's StepUpRequired asks for."""
+
+from urllib.parse import urlencode
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpResponseRedirect, JsonResponse
+from django.urls import reverse
+
+from . import conf, flow, pages
+from .models import Use
+from .protocol import profiles
+from .protocol.exceptions import Misconfigured
+from .session import NumberVerification, StepUpRequired, own_number
+
+
+class NumberVerificationMiddleware:
+    """Stands after AuthenticationMiddleware."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        request.number_verification = NumberVerification(request)
+        return self.get_response(request)
+
+    def process_exception(self, request, exception):
+        """Answer StepUpRequired: log in, confirm on our page, or go to the operator at once."""
+        if not isinstance(exception, StepUpRequired):
+            return None
+        here = request.get_full_path()
+        if _is_fetch(request):
+            return JsonResponse({"error": "step_up_required", "login_url": reverse("numverify:login")}, status=403)
+        if not request.user.is_authenticated:
+            return redirect_to_login(here)
+        try:
+            return self._confirm(request, here)
+        except Misconfigured as error:
+            return pages.show_misconfigured(request, error)
+
+    def _confirm(self, request, here):
+        number = own_number(request.user)
+        operator = number and profiles.select(conf.get().operators, number)
+        if request.method != "GET" or operator is None:
+            return HttpResponseRedirect(f"{reverse('numverify:login')}?{urlencode({'next': here})}")
+        attempt, url = flow.begin(request, operator, number, use=Use.STEP_UP, next_url=here)
+        return pages.leave(request, attempt, url, here)
+
+
+def _is_fetch(request):
+    """Tell whether a script or a prefetch asks, which must start nothing: only a person's navigation may.
+
+    A browser too old to say so is believed: its session cookie, SameSite=Lax, goes with no foreign subrequest.
+    """
+    mode = request.headers.get("Sec-Fetch-Mode", "navigate")
+    return mode != "navigate" or "Sec-Purpose" in request.headers

@@ -1,0 +1,238 @@
+"""The audit row, which is also the single-use state store, and the numbers that were proved."""
+
+import secrets
+import uuid
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+
+from django.conf import settings as django_settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from . import conf, sealing
+from .protocol import exceptions
+from .protocol.phone import PhoneNumber
+from .protocol.profiles import SHARE, VERIFY
+
+REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # none that are mistaken for one another
+REFERENCE_LENGTH = 7
+OPEN_MAX = 20  # attempts that one browser may have open at once
+GRACE = timedelta(seconds=60)  # what a claimed attempt may need beyond its lifetime
+
+
+def reference():
+    """Return a random reference for people: it finds the row and tells nothing."""
+    return "".join(secrets.choice(REFERENCE_ALPHABET) for _ in range(REFERENCE_LENGTH))
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What an attempt must remember until its callback, sealed on the row under the raw state."""
+
+    redirect_uri: str
+    fingerprint: str
+    next_url: str = field(repr=False)
+    nonce: str = field(repr=False)
+    verifier: str = field(repr=False)
+    number: str | None = field(default=None, repr=False)
+
+    @property
+    def phone_number(self):
+        """The PhoneNumber to verify, or None where the operator is to tell it."""
+        return self.number and PhoneNumber(self.number)
+
+
+class AttemptManager(models.Manager):
+    """Every change of an attempt is one conditional UPDATE, so that of several callers exactly one wins."""
+
+    def open(self, *, state, browser, operator, operation, use, opened, user=None):
+        """Return a pending attempt that ``state`` and ``browser`` (random texts) together can claim."""
+        number, now = opened.phone_number, timezone.now()
+        return self.create(
+            created_at=now,
+            expires_at=now + timedelta(seconds=conf.get().attempt_lifetime),
+            state_digest=sealing.digest(state),
+            browser_digest=sealing.digest(browser),
+            operator=operator.name,
+            operation=operation,
+            use=use,
+            user=user,
+            sealed=sealing.seal(state, asdict(opened)),
+            **number_columns(number),
+        )
+
+    def claim(self, state, browser):
+        """Return the attempt and what it Opened to the one caller that may finish it.
+
+        Raises StateUnknown, ForeignBrowser, Replayed or Expired; a foreign browser changes nothing.
+        """
+        attempt = self.filter(state_digest=sealing.digest(state)).first()
+        if attempt is None:
+            raise exceptions.StateUnknown
+        if attempt.browser_digest != sealing.digest(browser):
+            raise exceptions.ForeignBrowser
+        now = timezone.now()
+        mine = self.filter(pk=attempt.pk, outcome=Outcome.PENDING, claimed_at=None)
+        if mine.filter(expires_at__gt=now).update(claimed_at=now, sealed=""):
+            attempt.claimed_at = now
+            return attempt, Opened(**sealing.unseal(state, attempt.sealed))
+        if mine.filter(expires_at__lte=now).update(**ending(exceptions.Expired())):
+            raise exceptions.Expired
+        raise exceptions.Replayed
+
+    def tidy(self, browser):
+        """End what ``browser`` left open: attempts whose time is over, and the oldest where there are too many."""
+        pending = self.filter(browser_digest=sealing.digest(browser), outcome=Outcome.PENDING)
+        rows = list(pending.order_by("-created_at").values_list("pk", "expires_at"))
+        over = timezone.now() - GRACE
+        self._end([pk for pk, expires_at in rows if expires_at < over], exceptions.Expired())
+        self._end([pk for pk, _ in rows[OPEN_MAX - 1 :]], exceptions.Cancelled())
+
+    def _end(self, keys, error):
+        if keys:
+            self.filter(pk__in=keys, outcome=Outcome.PENDING).update(**ending(error))
+
+    def prune(self, now=None):
+        """End attempts that nobody finished, delete those older than RETENTION_DAYS; return both counts."""
+        now = now or timezone.now()
+        late = self.filter(outcome=Outcome.PENDING, expires_at__lt=now - GRACE)
+        ended = late.update(**ending(exceptions.Expired()))
+        self.filter(expires_at__lt=now - GRACE).exclude(sealed="").update(sealed="")
+        old = self.filter(created_at__lt=now - timedelta(days=conf.get().retention_days))
+        return ended, old.delete()[0]
+
+
+class Outcome(models.TextChoices):
+    PENDING = "pending", _("Pending")
+    VERIFIED = "verified", _("Verified")
+    MISMATCH = "mismatch", _("Mismatch")
+    UNAVAILABLE = "unavailable", _("Unavailable")
+    REFUSED = "refused", _("Refused")
+    ERROR = "error", _("Error")
+    ABANDONED = "abandoned", _("Abandoned")
+
+
+class Use(models.TextChoices):
+    LOGIN = "login", _("Log in")
+    STEP_UP = "step_up", _("Confirm")
+    FILL = "fill", _("Fill a form")
+
+
+REASONS = [(kind.code, kind.code.replace("_", " ")) for kind in exceptions.leaves() if kind.outcome]
+
+
+class VerificationAttempt(models.Model):
+    """One try to prove a number: who is told by digests and a mask, never by the number itself."""
+
+    reference = models.CharField(_("reference"), max_length=REFERENCE_LENGTH, default=reference, editable=False)
+    correlator = models.UUIDField(_("correlator"), default=uuid.uuid4, editable=False)
+    created_at = models.DateTimeField(_("started"))
+    expires_at = models.DateTimeField(_("open until"))
+    claimed_at = models.DateTimeField(_("came back"), null=True)
+    ended_at = models.DateTimeField(_("ended"), null=True)
+    outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome, default=Outcome.PENDING)
+    reason = models.CharField(_("reason"), max_length=32, choices=REASONS, blank=True)
+    operator = models.CharField(_("operator"), max_length=64)
+    operation = models.CharField(_("operation"), max_length=8, choices=[(VERIFY, "verify"), (SHARE, "share")])
+    use = models.CharField(_("use"), max_length=8, choices=Use)
+    user = models.ForeignKey(
+        django_settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="verification_attempts",
+        verbose_name=_("user"),
+    )
+    number_shown = models.CharField(_("number"), max_length=16, blank=True)
+    number_digest = models.UUIDField(null=True, editable=False)
+    state_digest = models.UUIDField(editable=False)
+    browser_digest = models.UUIDField(editable=False)
+    sealed = models.TextField(blank=True, editable=False)
+
+    objects = AttemptManager()
+    verified_number = None  # the VerifiedNumber that the proof was recorded on, in memory only
+
+    class Meta:
+        verbose_name = _("verification attempt")
+        verbose_name_plural = _("verification attempts")
+        constraints = [models.UniqueConstraint(fields=["state_digest"], name="numverify_state")]
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="numverify_newest"),
+            models.Index(fields=["outcome", "-created_at", "-id"], name="numverify_outcome"),
+            models.Index(fields=["reference"], name="numverify_reference"),
+            models.Index(fields=["number_digest"], name="numverify_number"),
+            models.Index(fields=["browser_digest", "outcome"], name="numverify_browser"),
+        ]
+
+    def __str__(self):
+        return f"{self.reference_shown} {self.outcome}"
+
+    @property
+    def reference_shown(self):
+        """The reference as people read it: K7Q-4MX2."""
+        return f"{self.reference[:3]}-{self.reference[3:]}"
+
+    @property
+    def is_over(self):
+        """Whether the attempt has its terminal outcome."""
+        return self.outcome != Outcome.PENDING
+
+    def succeed(self, user, number, kept=""):
+        """Record that ``number`` was proved for ``user``; ``kept`` is sealed text. Raises Expired where it is over."""
+        proved = {"outcome": Outcome.VERIFIED, "ended_at": timezone.now(), "user": user, "sealed": kept}
+        if not self._end(**proved, **number_columns(number)):
+            raise exceptions.Expired
+
+    def fail(self, error, kept=""):
+        """Record ``error`` (a NumberVerifyError) as the outcome, unless there is one; ``kept`` is sealed text."""
+        self._end(**ending(error) | {"sealed": kept})
+
+    def _end(self, **columns):
+        """Tell whether this call gave the attempt its one terminal outcome."""
+        won = type(self).objects.filter(pk=self.pk, outcome=Outcome.PENDING).update(**columns)
+        for name, value in columns.items() if won else ():
+            setattr(self, name, value)
+        return bool(won)
+
+
+class VerifiedNumber(models.Model):
+    """A number that a SIM proved for an account: what logging in by number goes by."""
+
+    user = models.ForeignKey(
+        django_settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="verified_numbers",
+        verbose_name=_("user"),
+    )
+    number = models.CharField(_("number"), max_length=16)
+    operator = models.CharField(_("operator"), max_length=64)
+    first_verified_at = models.DateTimeField(_("first verified"))
+    last_verified_at = models.DateTimeField(_("last verified"))
+
+    class Meta:
+        verbose_name = _("verified number")
+        verbose_name_plural = _("verified numbers")
+        constraints = [models.UniqueConstraint(fields=["number"], name="numverify_number_once")]
+
+    def __str__(self):
+        return self.phone_number.masked
+
+    @property
+    def phone_number(self):
+        """The PhoneNumber."""
+        return PhoneNumber(self.number)
+
+
+def ending(error):
+    """Return the columns of an attempt that ``error`` (a NumberVerifyError) ends."""
+    return {"outcome": error.outcome, "reason": error.code, "ended_at": timezone.now(), "sealed": ""}
+
+
+def number_columns(number):
+    """Return the columns that stand for ``number`` (a PhoneNumber or None): what is shown, and a keyed digest."""
+    if number is None:
+        return {}
+    settings = conf.get()
+    shown = number.e164 if settings.store_number == "full" else number.masked
+    return {"number_shown": shown, "number_digest": sealing.digest(number.e164, settings.peppers[0])}

@@ -1,0 +1,122 @@
+"""What a person is shown: the page group of each reason, and the answers that several views give."""
+
+import logging
+from urllib.parse import urlencode
+
+from django.conf import settings as django_settings
+from django.contrib.sites.shortcuts import get_current_site
+from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
+from django.http import HttpResponseRedirect
+from django.shortcuts import render, resolve_url
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from . import conf
+from .protocol.exceptions import Misconfigured
+
+logger = logging.getLogger(__name__)
+
+NOT_OPEN, UNFINISHED = "not_open", "unfinished"
+# Every other reason is an error, whose page says that the check did not finish.
+GROUPS = {
+    "not_on_mobile_network": "not_on_mobile_network",
+    "number_mismatch": "not_confirmed",
+    "account_unknown": "not_confirmed",
+    "account_inactive": "not_confirmed",
+    "staff_refused": "not_confirmed",
+    "operator_not_bound": "not_confirmed",
+    "policy_refused": "not_confirmed",
+    "user_mismatch": "not_confirmed",
+    "number_taken": "not_confirmed",
+    "cannot_determine": "cannot_determine",
+    "not_covered": "cannot_determine",
+    "consent_required": "consent_required",
+    "access_denied": "stopped",
+    "expired": NOT_OPEN,
+    "cancelled": NOT_OPEN,
+    "state_unknown": NOT_OPEN,
+    "foreign_browser": NOT_OPEN,
+    "replayed": NOT_OPEN,
+    "too_many_tries": "too_many",
+    "budget_spent": "too_many",
+}
+
+
+def group_of(reason):
+    """Return the page group of ``reason``: several reasons share a page, so that it tells a stranger nothing."""
+    return GROUPS.get(reason, UNFINISHED)
+
+
+def safe_next(request, candidate):
+    """Return ``candidate`` where it leads to this site, else LOGIN_REDIRECT_URL."""
+    hosts, https = {request.get_host()}, request.is_secure()
+    if candidate and url_has_allowed_host_and_scheme(candidate, allowed_hosts=hosts, require_https=https):
+        return candidate
+    return resolve_url(django_settings.LOGIN_REDIRECT_URL)
+
+
+def show(request, template, next_url, status=200, **context):
+    """Return the page ``template`` with what every page needs."""
+    context |= {
+        "site_name": _site_name(request),
+        "signed_in": request.user.is_authenticated,
+        "action_url": reverse("numverify:login"),
+        "login_url": _with_next(reverse("numverify:login"), next_url),
+        "fallback_url": _fallback(next_url),
+        "next_url": next_url,
+    }
+    return render(request, f"numverify/{template}", context, status=status)
+
+
+def show_failure(request, group, next_url, status=200, **context):
+    """Return the failure page of ``group``."""
+    context |= {"group": group, "minutes": _lifetime() // 60}
+    return show(request, f"failed/{group}.html", next_url, status=status, **context)
+
+
+def show_misconfigured(request, error):
+    """Return the page of a site that cannot ask any operator; its developer reads why in the log and in the checks."""
+    logger.error("numverify_django is misconfigured: %s", error)
+    return show_failure(request, UNFINISHED, "", status=503)
+
+
+def to_failed(attempt):
+    """Return the redirect to the page of an attempt that failed: its address has a reference, never a reason."""
+    return HttpResponseRedirect(f"{reverse('numverify:failed')}?{urlencode({'reference': attempt.reference})}")
+
+
+def leave(request, attempt, url, next_url):
+    """Return the answer that sends the browser on its way, to the operator or to the page of what failed."""
+    if url is None:
+        return to_failed(attempt)
+    if conf.get().redirect_mode == "interstitial":
+        return show(request, "checking.html", next_url, authorization_url=url)
+    return HttpResponseRedirect(url)
+
+
+def _site_name(request):
+    try:
+        return get_current_site(request).name
+    except (ImproperlyConfigured, ObjectDoesNotExist):  # django.contrib.sites without a row of this site
+        return request.get_host()
+
+
+def _with_next(url, next_url):
+    joiner = "&" if "?" in url else "?"
+    return f"{url}{joiner}{urlencode({'next': next_url})}" if next_url else url
+
+
+def _fallback(next_url):
+    """Return the other way in, or an empty text; a wrong setting must not break the page that tells of it."""
+    try:
+        fallback = conf.get().fallback_url
+    except Misconfigured:
+        return ""
+    return _with_next(resolve_url(fallback), next_url) if fallback else ""
+
+
+def _lifetime():
+    try:
+        return conf.get().attempt_lifetime
+    except Misconfigured:
+        return conf.Settings.attempt_lifetime

@@ -1,0 +1,170 @@
+"""What the session knows: which browser began, and what was proved in it."""
+
+import ipaddress
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings as django_settings
+from django.core.exceptions import PermissionDenied
+from django.utils.functional import cached_property
+
+from . import conf, sealing
+from .models import Outcome, Use, VerificationAttempt, VerifiedNumber
+from .protocol.phone import PhoneNumber
+
+KEY = "numverify"
+
+
+class StepUpRequired(PermissionDenied):
+    """A view wants the SIM proved again: the middleware runs the redirect. ``max_age`` is seconds or None (any)."""
+
+    def __init__(self, max_age=None):
+        super().__init__("the number must be verified again")
+        self.max_age = max_age
+
+
+def bind_browser(request):
+    """Return the random value that binds attempts to this session, made at its first use."""
+    known = request.session.setdefault(KEY, {})
+    if "browser" not in known:
+        known["browser"] = secrets.token_urlsafe(32)
+        request.session.modified = True
+    return known["browser"]
+
+
+def browser_of(request):
+    """Return the random value of this session, or None where it never began anything."""
+    return request.session.get(KEY, {}).get("browser")
+
+
+def record_proof(request, verified_number):
+    """Remember that ``verified_number`` (a VerifiedNumber) was proved just now in this session."""
+    _remember(request, proof={"number": verified_number.pk, "at": time.time(), "operator": verified_number.operator})
+
+
+def record_filled(request, attempt):
+    """Remember that ``attempt`` holds a number for a form of this session."""
+    _remember(request, filled=attempt.pk)
+
+
+def _remember(request, **facts):
+    request.session[KEY] = request.session.get(KEY, {}) | facts
+    request.number_verification = NumberVerification(request)
+
+
+def keep(browser, **values):
+    """Return ``values`` sealed under the browser's random value and a key of the server."""
+    return sealing.seal(_key(browser), values)
+
+
+def kept(browser, attempt):
+    """Return the values that ``attempt`` keeps for this browser while its lifetime lasts, or {}."""
+    if not attempt.sealed or not attempt.is_over or attempt.expires_at.timestamp() < time.time():
+        return {}
+    try:
+        return sealing.unseal(_key(browser), attempt.sealed)
+    except ValueError:
+        return {}
+
+
+def _key(browser):
+    return f"{browser}:{django_settings.SECRET_KEY}"
+
+
+def attempt_of(request, **which):
+    """Return the attempt of this session's browser that ``which`` (field lookups) finds, or None."""
+    browser = browser_of(request)
+    if browser is None:
+        return None
+    return VerificationAttempt.objects.filter(browser_digest=sealing.digest(browser), **which).first()
+
+
+def attempt_called(request, reference):
+    """Return this browser's attempt with ``reference``, with or without its hyphen, or None."""
+    return attempt_of(request, reference=reference.replace("-", "").upper())
+
+
+def kept_values(request, reference):
+    """Return what this browser's attempt with ``reference`` keeps, or {}."""
+    attempt = attempt_called(request, reference)
+    return kept(browser_of(request), attempt) if attempt else {}
+
+
+def own_number(user):
+    """Return the PhoneNumber that ``user`` proved last, or None."""
+    if not user.is_authenticated:
+        return None
+    record = VerifiedNumber.objects.filter(user=user.pk).order_by("-last_verified_at").first()
+    return record and record.phone_number
+
+
+def client_address(request):
+    """Return the client's address (str) or None; X-Forwarded-For is believed as far as TRUSTED_PROXIES go."""
+    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
+    address = _address(request.META.get("REMOTE_ADDR"))
+    while hops and address and any(address in network for network in conf.get().trusted_proxies):
+        address = _address(hops.pop())
+    return address and str(address)
+
+
+def _address(text):
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+class NumberVerification:
+    """``request.number_verification``: what the SIM proved in this session. Nothing is read before it is asked for."""
+
+    def __init__(self, request):
+        self._request = request
+
+    @cached_property
+    def _proof(self):
+        return self._request.session.get(KEY, {}).get("proof")
+
+    @cached_property
+    def _verified_number(self):
+        """The VerifiedNumber of the proof while it is still this user's, or None."""
+        user = self._request.user
+        if self._proof is None or not user.is_authenticated:
+            return None
+        return VerifiedNumber.objects.filter(pk=self._proof["number"], user=user.pk).first()
+
+    @property
+    def is_verified(self):
+        """Whether a number of this user was proved in this session, however long ago."""
+        return self._verified_number is not None
+
+    @property
+    def number(self):
+        """The PhoneNumber that was proved, or None."""
+        return self._verified_number and self._verified_number.phone_number
+
+    @property
+    def verified_at(self):
+        """The moment of the proof (an aware datetime), or None."""
+        return datetime.fromtimestamp(self._proof["at"], UTC) if self.is_verified else None
+
+    @property
+    def operator(self):
+        """The name of the operator that vouched, or None."""
+        return self._proof["operator"] if self.is_verified else None
+
+    def is_fresh(self, max_age=None):
+        """Tell whether the proof is at most ``max_age`` old (seconds or a timedelta; None for any age)."""
+        if not self.is_verified:
+            return False
+        if isinstance(max_age, timedelta):
+            max_age = max_age.total_seconds()
+        return max_age is None or 0 <= time.time() - self._proof["at"] <= max_age
+
+    @cached_property
+    def filled(self):
+        """The PhoneNumber that the operator shared for a form of this session; None once ATTEMPT_LIFETIME is over."""
+        pk = self._request.session.get(KEY, {}).get("filled")
+        attempt = pk and attempt_of(self._request, pk=pk, use=Use.FILL, outcome=Outcome.VERIFIED)
+        values = kept(browser_of(self._request), attempt) if attempt else {}
+        return PhoneNumber(values["number"]) if "number" in values else None

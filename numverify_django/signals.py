@@ -1,0 +1,12 @@
+"""What a site may listen to. All are sent with ``send_robust``: a listener that fails breaks no login."""
+
+from django.dispatch import Signal
+
+#: After a number was proved. Arguments: request, user (None where a form is filled), attempt.
+number_verified = Signal()
+#: After an attempt ended otherwise. Arguments: request, attempt, reason (str).
+number_verification_failed = Signal()
+#: After a proved number became an account's for the first time. Arguments: request, user, attempt.
+number_linked = Signal()
+#: After an account was created for an unknown number. Arguments: request, user, attempt.
+user_created = Signal()

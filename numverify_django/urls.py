@@ -1,0 +1,14 @@
+"""The routes, in namespace ``numverify``."""
+
+from django.urls import path
+
+from . import views
+
+app_name = "numverify"
+
+urlpatterns = [
+    path("login/", views.LoginView.as_view(), name="login"),
+    path("fill/", views.FillView.as_view(), name="fill"),
+    path("callback/", views.CallbackView.as_view(), name="callback"),
+    path("failed/", views.FailedView.as_view(), name="failed"),
+]

@@ -1,0 +1,183 @@
+"""Thin views: parse the request, call flow, answer."""
+
+import logging
+import traceback
+
+from django.contrib.auth import authenticate, login
+from django.contrib.auth.decorators import login_not_required
+from django.db import transaction
+from django.http import HttpResponseRedirect
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_deny
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.generic import View
+
+from . import conf, flow, pages, session, signals
+from .forms import PhoneNumberForm
+from .models import Outcome, Use
+from .protocol import profiles
+from .protocol.exceptions import Expired, Misconfigured, NumberVerifyError, PolicyRefused, Replayed
+from .protocol.phone import PhoneNumber
+
+logger = logging.getLogger(__name__)
+
+
+def _no_referrer(view):
+    def answered(request, *args, **kwargs):
+        response = view(request, *args, **kwargs)
+        response["Referrer-Policy"] = "no-referrer"
+        return response
+
+    return answered
+
+
+@method_decorator(login_not_required, name="dispatch")
+@method_decorator(transaction.non_atomic_requests, name="dispatch")  # no transaction spans an operator call
+@method_decorator(sensitive_post_parameters(), name="dispatch")
+@method_decorator(csrf_protect, name="dispatch")
+@method_decorator(xframe_options_deny, name="dispatch")
+@method_decorator(_no_referrer, name="dispatch")
+@method_decorator(never_cache, name="dispatch")
+class NumberVerificationView(View):
+    """What all our pages have in common: nobody else's page may frame, cache, forge or be told about them."""
+
+    def dispatch(self, request, *args, **kwargs):
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        except Misconfigured as error:
+            logger.error("numverify_django is misconfigured: %s", error)
+            return pages.show_failure(request, pages.UNFINISHED, "", status=503)
+
+
+class LoginView(NumberVerificationView):
+    """Ask for the number (GET), or send the browser to the operator that knows it (POST)."""
+
+    http_method_names = ["get", "head", "post"]
+
+    def get(self, request):
+        """Show the form."""
+        return self._show(request, PhoneNumberForm(initial={"next": request.GET.get("next", "")}))
+
+    def post(self, request):
+        """Start a verification: of the number kept by a failed attempt, of the account's own, or of the one typed."""
+        form = PhoneNumberForm(request.POST)
+        number, next_url = self._known_number(request)
+        if number is not None:
+            operator = profiles.select(conf.get().operators, number)
+        elif form.is_valid():
+            operator, number = form.cleaned_data["operator"], form.cleaned_data["phone_number"]
+        else:
+            return self._show(request, form, status=400)
+        if operator is None:
+            return self._show(request, form, status=400)
+        next_url = pages.safe_next(request, next_url or request.POST.get("next"))
+        use = Use.STEP_UP if request.user.is_authenticated else Use.LOGIN
+        attempt, url = flow.begin(request, operator, number, use=use, next_url=next_url)
+        return pages.leave(request, attempt, url, next_url)
+
+    def _known_number(self, request):
+        """Return a number that needs no typing and the ``next`` kept with it, or (None, None)."""
+        if reference := request.POST.get("retry"):
+            values = session.kept_values(request, reference)
+            if "number" in values:
+                return PhoneNumber(values["number"]), values["next"]
+        if own := session.own_number(request.user) if not request.POST.get("phone_number") else None:
+            return own, None
+        return None, None
+
+    def _show(self, request, form, status=200):
+        next_url = pages.safe_next(request, form["next"].value())
+        context = {
+            "form": form,
+            "share": profiles.select(conf.get().operators, None) is not None,
+            "use": Use.STEP_UP if request.user.is_authenticated else Use.LOGIN,
+            "own_number": session.own_number(request.user),
+            "cancel_url": next_url,
+        }
+        return pages.show(request, "login.html", next_url, status=status, **context)
+
+
+class FillView(NumberVerificationView):
+    """Ask the operator for the number of this phone, for a form of the site; nobody is logged in."""
+
+    http_method_names = ["post"]
+
+    def post(self, request):
+        """Start a share that comes back to ``next``."""
+        next_url = pages.safe_next(request, request.POST.get("next"))
+        operator = profiles.select(conf.get().operators, None)
+        if operator is None:
+            return pages.show_failure(request, pages.UNFINISHED, next_url, status=400)
+        attempt, url = flow.begin(request, operator, None, use=Use.FILL, next_url=next_url)
+        return pages.leave(request, attempt, url, next_url)
+
+
+class CallbackView(NumberVerificationView):
+    """Where the operator sends the browser back to."""
+
+    http_method_names = ["get"]  # HEAD and OPTIONS spend nothing
+
+    @method_decorator(sensitive_variables())
+    def get(self, request):
+        """Finish the attempt that this callback belongs to, or say why it cannot be."""
+        try:
+            claimed = flow.claim(request)
+        except NumberVerifyError as error:
+            return self._not_ours(request, error)
+        next_url = pages.safe_next(request, claimed.opened.next_url)
+        try:
+            self._finish(request, claimed)
+        except NumberVerifyError as error:
+            return self._failed(request, claimed, error)
+        except Exception as error:  # a site's hook, or the database: the attempt must end, and a person sees no 500
+            told = "".join(
+                traceback.format_tb(error.__traceback__)
+            )  # without the error's text, which may quote a number
+            logger.error("the callback failed: %s\n%s", type(error).__name__, told)
+            return self._failed(request, claimed, Misconfigured())
+        return HttpResponseRedirect(next_url)
+
+    def _finish(self, request, claimed):
+        response = flow.receive(claimed)
+        attempt = claimed.attempt
+        if attempt.use == Use.FILL:
+            flow.fill(request, claimed, flow.verify(request, claimed, response))
+            return
+        user = authenticate(request, attempt=claimed, response=response)
+        if user is None or attempt.verified_number is None:
+            raise PolicyRefused("another authentication backend took or refused the attempt")
+        if attempt.use == Use.LOGIN:
+            login(request, user)
+        else:
+            request.session.cycle_key()
+        session.record_proof(request, attempt.verified_number)
+        flow.announce(signals.number_verified, request, user=user, attempt=attempt)
+
+    def _failed(self, request, claimed, error):
+        flow.fail(request, claimed.attempt, claimed.opened, error)
+        return pages.to_failed(claimed.attempt)
+
+    def _not_ours(self, request, error):
+        """Answer a callback that claimed nothing: the page is the same whatever was wrong with it."""
+        logger.info("callback without a claim: %s", error.code)
+        if isinstance(error, Replayed) and request.user.is_authenticated:
+            return pages.show(request, "already.html", pages.safe_next(request, ""), status=409)
+        status = 410 if isinstance(error, Replayed | Expired) else 400
+        return pages.show_failure(request, pages.group_of(error.code), "", status=status)
+
+
+class FailedView(NumberVerificationView):
+    """Say what happened and what to do, to the browser that it happened to."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request):
+        """Show the page of the attempt that ``reference`` names."""
+        attempt = session.attempt_called(request, request.GET.get("reference", ""))
+        if attempt is None or attempt.outcome in (Outcome.PENDING, Outcome.VERIFIED):
+            return pages.show_failure(request, pages.NOT_OPEN, "", status=404)
+        values = session.kept(session.browser_of(request), attempt)
+        context = {"reference": attempt.reference_shown, "retry": "number" in values, "use": attempt.use}
+        return pages.show_failure(request, pages.group_of(attempt.reason), values.get("next", ""), **context)
