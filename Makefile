@@ -1,0 +1,58 @@
+# make test    the test suite                    make demo    a site and an operator to try it with
+# make lint    style, and forgotten migrations   make clean   back to a fresh checkout
+#
+# Needs python3 (3.11 or newer) and make. PYTHON=/path/to/python3.13 takes another interpreter, VENV=.venv-3.13 another
+# place for it, ARGS="-k share" goes to pytest, PORT and SANDBOX_PORT move the demo.
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8000
+SANDBOX_PORT ?= 9091
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# One minor version: the next one formats differently.
+RUFF := "ruff>=0.17,<0.18"
+
+.DELETE_ON_ERROR:
+.PHONY: test lint demo clean
+
+test: $(VENV)/.test
+	@$(BIN)/python -m pytest $(ARGS)
+
+# The check for migrations reads no data: a database in memory leaves the demo's alone.
+lint: $(VENV)/.lint
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@DATABASE_URL=sqlite:///:memory: $(BIN)/python example_project/manage.py makemigrations --check --dry-run
+
+demo: $(VENV)/.demo
+	@exec $(BIN)/python example_project/demo.py --port "$(PORT)" --sandbox-port "$(SANDBOX_PORT)"
+
+clean:
+	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -f example_project/demo.sqlite3*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp is one extra of setup.cfg, installed; it is older than setup.cfg once that changes.
+$(VENV)/.test: $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
+	@echo "Installing what the tests need into $(VENV): a minute or two, once."
+	@$(PIP) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
+	@echo "Installing what the example needs into $(VENV): a minute or two, once."
+	@$(PIP) --editable '.[sandbox]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.demo
+	@$(PIP) $(RUFF)
+	@touch $@
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "$(PYTHON) is missing or older than 3.11: make PYTHON=/path/to/python3.13" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make a virtual environment: install python3-venv (Debian, Ubuntu)" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)

@@ -1,0 +1,146 @@
+"""The sandbox operator as a process of its own, and a phone that logs in through it."""
+
+import itertools
+import subprocess
+import sys
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+from django.test import Client
+
+HEADER = "Sandbox operator: "
+HOST = "127.0.0.1"  # the sandbox sends a browser back to this machine alone
+
+
+class Sandbox:
+    """A running sandbox operator; ``url`` is its issuer."""
+
+    def __init__(self):
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "numverify_django.sandbox", "--port", "0"], stdout=subprocess.PIPE, text=True
+        )
+        self.url = self._process.stdout.readline().removeprefix(HEADER).strip()
+        self._http = requests.Session()
+        self._http.trust_env = False
+
+    def set(self, **state):
+        """Change its state: ``sim``, ``fault``, ``rotate_keys``."""
+        self._http.post(f"{self.url}/_sandbox/state", json=state, timeout=5).raise_for_status()
+
+    def reset(self):
+        """Bring it back to its beginning."""
+        self._http.post(f"{self.url}/_sandbox/reset", timeout=5).raise_for_status()
+
+    def log(self):
+        """Return what it was asked, oldest first."""
+        return self._http.get(f"{self.url}/_sandbox/log", timeout=5).json()
+
+    def hops(self):
+        """Return the names of what it was asked, oldest first."""
+        return [entry["hop"] for entry in self.log()]
+
+    def client(self):
+        """Return the credentials of its demo client."""
+        return self._http.get(f"{self.url}/_sandbox/client", timeout=5).json()
+
+    def authorize(self, url):
+        """Return where the operator redirects a browser that opens ``url``."""
+        response = requests.get(url, allow_redirects=False, timeout=10)
+        assert response.status_code == 302, response.text
+        return response.headers["Location"]
+
+    def stop(self):
+        """End its process."""
+        self._process.terminate()
+        self._process.wait(timeout=10)
+        self._process.stdout.close()
+
+
+class Phone:
+    """A browser on a phone: one session with the site, one SIM at the operator."""
+
+    def __init__(self, sandbox):
+        self.sandbox = sandbox
+        self.client = Client(SERVER_NAME=HOST)
+
+    def start(self, number="", path="/numverify/login/", **data):
+        """Post the form, and return the site's answer."""
+        return self.client.post(path, {"phone_number": number, **data})
+
+    def come_back(self, started):
+        """Follow the answer to a start through the operator, and return the callback's URL on the site."""
+        assert started.status_code == 302, started.content.decode()
+        location = urlsplit(self.sandbox.authorize(started["Location"]))
+        assert (location.netloc, location.path) == (HOST, "/numverify/callback/")
+        return f"{location.path}?{location.query}"
+
+    def log_in(self, number="", **data):
+        """Go the whole way, and return the answer to the callback."""
+        return self.client.get(self.come_back(self.start(number, **data)))
+
+    def page(self, response):
+        """Return the page that ``response`` redirects to."""
+        assert response.status_code == 302, response.content.decode()
+        return self.client.get(response["Location"])
+
+    @property
+    def user_id(self):
+        """The primary key (str) of who is logged in, or None."""
+        return self.client.session.get("_auth_user_id")
+
+
+def query_of(url):
+    """Return the query of ``url`` as a dict of its first values."""
+    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+
+
+@pytest.fixture(scope="session")
+def running_sandbox():
+    """One sandbox for all tests."""
+    sandbox = Sandbox()
+    yield sandbox
+    sandbox.stop()
+
+
+@pytest.fixture
+def sandbox(running_sandbox):
+    """The sandbox as at its beginning."""
+    running_sandbox.reset()
+    return running_sandbox
+
+
+NAMES = itertools.count()  # an operator of its own for each test: what one's published is not another's
+API_ROOTS = {"telefonica": "/v1", "telefonica-sandbox": "/v1"}
+
+
+@pytest.fixture
+def configure(settings, sandbox):
+    """Set NUMVERIFY for one operator, the sandbox; keywords are keys of the operator, ``site`` has the other keys."""
+    name = f"sandbox{next(NAMES)}"
+
+    def configure(profile="telefonica", site=None, **keys):
+        client = sandbox.client()
+        apigateway = "apigateway" in profile
+        root = sandbox.url + ("/apigateway" if apigateway else API_ROOTS.get(profile, ""))
+        operator = {
+            "PROFILE": profile,
+            "ISSUER": sandbox.url,
+            "API_ROOT": root,
+            "CLIENT_ID": client["client_id"],
+            "CLIENT_SECRET": client["client_secret"],
+            "ALLOW_LOOPBACK": True,
+        }
+        if apigateway:
+            operator |= {"AUTHORIZATION_ENDPOINT": f"{root}/authorize", "TOKEN_ENDPOINT": f"{root}/token"}
+        site = {"DEFAULT_REGION": "ES"} | (site or {})
+        settings.NUMVERIFY = {"OPERATORS": {name: operator | keys}} | site
+
+    configure()
+    return configure
+
+
+@pytest.fixture
+def phone(db, configure, sandbox):
+    """A phone in front of a site whose operator is the sandbox."""
+    return Phone(sandbox)

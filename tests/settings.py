@@ -1,0 +1,78 @@
+"""The site that the tests run: the app as the README says, on SQLite or on what NUMVERIFY_TEST_DATABASE names."""
+
+import os
+from urllib.parse import unquote, urlsplit
+
+SECRET_KEY = "only-for-tests-" + "0123456789abcdef" * 3
+ALLOWED_HOSTS = ["127.0.0.1"]
+ROOT_URLCONF = "tests.urls"
+USE_TZ = True
+STATIC_URL = "static/"
+LOGIN_URL = "numverify:login"
+LOGIN_REDIRECT_URL = "/home/"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "numverify_django",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "numverify_django.middleware.NumberVerificationMiddleware",
+]
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "numverify_django.backends.NumberVerificationBackend",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+# Each test that talks to an operator says which; this one is never asked.
+NUMVERIFY = {
+    "DEFAULT_REGION": "ES",
+    "OPERATORS": {
+        "sandbox": {"PROFILE": "telefonica", "CLIENT_ID": "numverify-demo", "CLIENT_SECRET": "unused"},
+    },
+}
+
+
+def _database(url):
+    """Return Django's settings for a postgresql:// URL, or for a SQLite file where there is none."""
+    if not url:
+        options = {"transaction_mode": "IMMEDIATE", "timeout": 20}
+        test = {"NAME": os.path.join(os.path.dirname(__file__), "test.sqlite3")}
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": test["NAME"], "OPTIONS": options, "TEST": test}
+    parts = urlsplit(url)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.path.lstrip("/"),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname,
+        "PORT": parts.port or "",
+        "TEST": {"NAME": f"test_numverify_{os.getpid()}"},
+    }
+
+
+DATABASES = {"default": _database(os.environ.get("NUMVERIFY_TEST_DATABASE", ""))}

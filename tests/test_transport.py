@@ -1,0 +1,871 @@
+"""The transport against real sockets: bounded in time and size, trusting nobody, sending nothing twice."""
+
+import datetime
+import gzip
+import json
+import logging
+import os
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from numverify_django import transport
+from numverify_django.protocol.exceptions import (
+    OperatorTimeout,
+    OperatorUnavailable,
+    ResponseInvalid,
+    ResponseTooLarge,
+)
+from numverify_django.protocol.messages import Request
+from numverify_django.transport import BODY_MAX, Deadline
+
+SHORT = 0.3  # seconds
+LONG = 5  # seconds; no test waits for it
+SLACK = 0.5  # seconds that a busy machine may add
+
+
+class Server:
+    """A TCP server on a free loopback port: ``serve`` gets each connection in a thread of its own.
+
+    ``requests`` are all that were read with ``read``, ``connections`` all that were accepted.
+    """
+
+    def __init__(self, serve, context=None):
+        self._serve, self._context = serve, context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http{'s' if context else ''}://127.0.0.1:{self.port}"
+        self.requests, self.connections, self._threads = [], [], []
+        self._start(self._accept)
+
+    def _start(self, work, *args):
+        thread = threading.Thread(target=work, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections.append(connection)
+                self._start(self._handle, connection)
+
+    def _handle(self, connection):
+        with suppress(OSError), connection:
+            if self._context:
+                connection = self._context.wrap_socket(connection, server_side=True)
+            with connection:
+                self._serve(self, connection)
+
+    def read(self, connection):
+        """Return the next request (bytes) on ``connection``, or b"" at its end."""
+        received = b""
+        while b"\r\n\r\n" not in received:
+            chunk = connection.recv(65_536)
+            if not chunk:
+                return b""
+            received += chunk
+        head, _, body = received.partition(b"\r\n\r\n")
+        lengths = [line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+        while len(body) < int((lengths or [b"0"])[0]):
+            body += connection.recv(65_536)
+        self.requests.append(head + b"\r\n\r\n" + body)
+        return self.requests[-1]
+
+    def stop(self):
+        """Close the listener and every connection, and wait for the threads."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(timeout=LONG)
+        assert not any(thread.is_alive() for thread in self._threads)
+
+
+@pytest.fixture
+def listen():
+    """Start a Server for each function given; stop them all at the end."""
+    servers = []
+
+    def start(serve, context=None):
+        servers.append(Server(serve, context))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def http(body=b"{}", status="200 OK", *headers):
+    """Return an HTTP response with its length."""
+    lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def answering(*answers):
+    """Return a serve function that gives each request on a connection the next of ``answers``, the last repeatedly."""
+
+    def serve(server, connection):
+        rest = list(answers)
+        while server.read(connection):
+            connection.sendall(rest.pop(0) if len(rest) > 1 else rest[0])
+
+    return serve
+
+
+def dripping(data, pause=0.05, times=1):
+    """Return a serve function that sends ``data`` byte by byte, ``times`` over."""
+
+    def serve(server, connection):
+        server.read(connection)
+        for byte in data * times:
+            connection.sendall(bytes([byte]))
+            time.sleep(pause)
+
+    return serve
+
+
+def get(url, seconds=LONG, correlator="", **headers):
+    """Return the Response to a GET."""
+    return transport.send(Request("jwks", "GET", url, headers), Deadline(seconds), correlator)
+
+
+def post(url, body=b"a=b", seconds=LONG):
+    """Return the Response to a POST."""
+    return transport.send(Request("token", "POST", url, {"content-type": "x/y"}, body), Deadline(seconds))
+
+
+def ends(error, url, call=get, seconds=SHORT):
+    """Return how long (seconds) the call took to end with exactly ``error``."""
+    begun = time.monotonic()
+    with pytest.raises(error) as raised:
+        call(url, seconds=seconds)
+    assert raised.type is error
+    return time.monotonic() - begun
+
+
+# What is sent
+
+
+def test_response_is_passed_on_whatever_its_status(listen):
+    server = listen(answering(http(b'{"error": 1}', "418 I'm a teapot", "X-Thing: Value")))
+    response = get(server.url)
+    assert (response.status, response.body, response.headers["x-thing"]) == (418, b'{"error": 1}', "Value")
+
+
+def test_request_arrives_as_it_was_built(listen):
+    server = listen(answering(http()))
+    request = Request("token", "POST", f"{server.url}/a%2Fb/token?x=1", {"authorization": "Basic eA=="}, b"code=a%20b")
+    transport.send(request, Deadline(LONG), "correlator-1")
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    line, *headers = head.decode().split("\r\n")
+    assert line == "POST /a%2Fb/token?x=1 HTTP/1.1"
+    assert body == b"code=a%20b"
+    assert {name.lower(): value for name, value in (header.split(": ") for header in headers)} == {
+        "host": f"127.0.0.1:{server.port}",
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "user-agent": "numverify-django",
+        "authorization": "Basic eA==",
+        "x-correlator": "correlator-1",
+        "content-length": "10",
+    }
+
+
+def test_get_has_neither_body_nor_correlator(listen):
+    server = listen(answering(http()))
+    get(server.url)
+    request = server.requests[0].lower()
+    assert request.endswith(b"\r\n\r\n")
+    assert b"content-" not in request
+    assert b"x-correlator" not in request
+
+
+def test_cookies_are_never_sent_back(listen):
+    server = listen(answering(http(b"{}", "200 OK", "Set-Cookie: session=of-another-user; Path=/")))
+    get(server.url)
+    get(server.url)
+    assert len(server.requests) == 2
+    assert b"cookie" not in server.requests[1].lower()
+
+
+def test_proxies_of_the_environment_are_ignored(listen, monkeypatch):
+    proxy, server = listen(answering(http(b"proxy"))), listen(answering(http(b"operator")))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, proxy.url)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert get(server.url).body == b"operator"
+    assert proxy.connections == []
+
+
+def test_passwords_of_netrc_are_ignored(listen, monkeypatch, tmp_path):
+    server = listen(answering(http()))
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password something\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    get(server.url)
+    assert b"authorization" not in server.requests[0].lower()
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
+def test_redirect_is_not_followed(listen, status):
+    evil = listen(answering(http(b'{"access_token": "evil"}')))
+    server = listen(answering(http(b"", status, f"Location: {evil.url}/token")))
+    assert post(server.url).status == int(status[:3])
+    assert evil.connections == []
+    assert len(server.requests) == 1
+
+
+# Kept connections
+
+
+def test_connection_is_kept_for_the_next_request(listen):
+    server = listen(answering(http(b"1"), http(b"2", "404 Not Found"), http(b"3")))
+    assert [get(server.url).body, post(server.url).body, get(server.url).body] == [b"1", b"2", b"3"]
+    assert len(server.connections) == 1
+
+
+def test_connection_is_kept_after_a_chunked_answer(listen):
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    server = listen(answering(chunked))
+    assert [get(server.url).body, get(server.url).body] == [b"abcde", b"abcde"]
+    assert len(server.connections) == 1
+
+
+def test_connection_is_not_kept_where_the_operator_closes_it(listen):
+    server = listen(answering(http(b"{}", "200 OK", "Connection: close")))
+    get(server.url)
+    get(server.url)
+    assert len(server.connections) == 2
+
+
+def test_connection_that_ended_at_rest_is_replaced(listen):
+    def serve(server, connection):
+        server.read(connection)
+        connection.sendall(http(b"once"))
+
+    server = listen(serve)
+    assert get(server.url).body == b"once"
+    _wait_until(lambda: server.connections[0].fileno() == -1)
+    time.sleep(0.05)  # until the end has crossed the loopback
+    assert post(server.url).body == b"once"
+    assert len(server.connections) == 2
+
+
+def _wait_until(condition):
+    end = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_post_is_not_sent_again_when_a_kept_connection_drops(listen):
+    def serve(server, connection):
+        server.read(connection)
+        connection.sendall(http())
+        server.read(connection)  # the second request arrives, and is never answered
+
+    server = listen(serve)
+    get(server.url)
+    ends(OperatorUnavailable, server.url, post, LONG)
+    assert len(server.requests) == 2
+    assert len(server.connections) == 1
+
+
+def test_post_is_not_sent_again_when_a_new_connection_drops(listen):
+    server = listen(lambda server, connection: server.read(connection))
+    ends(OperatorUnavailable, server.url, post, LONG)
+    assert len(server.requests) == 1
+
+
+def test_late_answer_is_not_given_to_the_next_request(listen):
+    def serve(server, connection):
+        while request := server.read(connection):
+            if b"/slow" in request:
+                time.sleep(SHORT + 0.1)
+            connection.sendall(http(b"slow" if b"/slow" in request else b"fast"))
+
+    server = listen(serve)
+    ends(OperatorTimeout, f"{server.url}/slow")
+    assert get(f"{server.url}/fast").body == b"fast"
+    assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize("interim", ["102 Processing", "103 Early Hints", "199 New"])
+def test_answer_behind_an_interim_one_is_not_given_to_the_next_request(listen, interim):
+    def serve(server, connection):
+        while request := server.read(connection):
+            if b"/first" in request:
+                connection.sendall(f"HTTP/1.1 {interim}\r\n\r\n".encode())
+                time.sleep(0.1)
+            connection.sendall(http(b"first" if b"/first" in request else b"second"))
+
+    server = listen(serve)
+    ends(OperatorUnavailable, f"{server.url}/first", post, LONG)
+    assert get(f"{server.url}/second").body == b"second"
+
+
+def test_continue_is_followed_by_its_answer(listen):
+    server = listen(answering(b"HTTP/1.1 100 Continue\r\n\r\n" + http(b"answer")))
+    assert post(server.url).body == b"answer"
+
+
+def test_threads_get_the_answers_to_their_own_requests(listen):
+    def serve(server, connection):
+        while request := server.read(connection):
+            connection.sendall(http(request.split()[1]))
+
+    server, wrong = listen(serve), []
+
+    def work(name):
+        for index in range(10):
+            path = f"/{name}/{index}"
+            answer = get(server.url + path).body.decode()
+            if answer != path:
+                wrong.append((path, answer))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert len(server.requests) == 200
+    assert len(server.connections) <= 20
+
+
+FORKING = """
+import os, sys
+from numverify_django import transport
+from numverify_django.protocol.messages import Request
+
+def get(name):
+    request = Request("jwks", "GET", f"{sys.argv[1]}/{name}")
+    assert transport.send(request, transport.Deadline(5)).body.decode() == f"/{name}"
+
+get("parent-before")
+child = os.fork()
+if child == 0:
+    get("child")
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+get("parent-after")
+"""
+
+
+def run_script(script, *args, **environment):
+    """Return what a script prints in a Python of its own."""
+    command = [sys.executable, "-c", script, *args]
+    done = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_fork_has_connections_of_its_own(listen):
+    used = []
+
+    def serve(server, connection):
+        while request := server.read(connection):
+            path = request.split()[1]
+            used.append((path, connection.fileno()))
+            connection.sendall(http(path))
+
+    server = listen(serve)
+    run_script(FORKING, server.url)
+    (before, first), (child, second), (after, third) = used
+    assert (before, child, after) == (b"/parent-before", b"/child", b"/parent-after")
+    assert first == third != second
+
+
+# The deadline
+
+
+def test_deadline_tells_what_is_left():
+    now = [100.0]
+    deadline = Deadline(5, clock=lambda: now[0])
+    now[0] += 2
+    assert deadline.remaining() == 3
+    now[0] += 3
+    with pytest.raises(TimeoutError):
+        deadline.remaining()
+
+
+def test_silent_operator_is_a_timeout(listen):
+    def serve(server, connection):
+        server.read(connection)
+        server.read(connection)  # until the client gives up
+
+    assert SHORT <= ends(OperatorTimeout, listen(serve).url) < SHORT + SLACK
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 200, id="headers"),
+        pytest.param(b"H" * 200, id="status line"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 40, id="many short headers"),
+    ],
+)
+def test_dripped_head_is_a_timeout(listen, data):
+    assert SHORT <= ends(OperatorTimeout, listen(dripping(data)).url) < SHORT + SLACK
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"Content-Length: 200\r\n\r\n", id="with a length"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n\r\nc8\r\n", id="chunked"),
+        pytest.param(b"\r\n", id="until the end"),
+    ],
+)
+def test_dripped_body_is_a_timeout(listen, head):
+    def serve(server, connection):
+        server.read(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + head)
+        for _ in range(200):
+            connection.sendall(b"x")
+            time.sleep(0.05)
+
+    assert SHORT <= ends(OperatorTimeout, listen(serve).url) < SHORT + SLACK
+
+
+def test_dripped_chunk_sizes_are_a_timeout(listen):
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    def serve(server, connection):
+        server.read(connection)
+        connection.sendall(head)
+        for _ in range(100):
+            connection.sendall(b"1\r\nx\r\n")
+            time.sleep(0.05)
+
+    assert SHORT <= ends(OperatorTimeout, listen(serve).url) < SHORT + SLACK
+
+
+def test_request_that_nobody_reads_is_a_timeout(listen):
+    held = threading.Event()
+    server = listen(lambda server, connection: held.wait(LONG))
+    took = ends(OperatorTimeout, server.url, lambda url, seconds: post(url, b"x" * 50_000_000, seconds))
+    held.set()
+    assert SHORT <= took < SHORT + SLACK
+
+
+def test_flood_of_interim_answers_ends(listen):
+    def serve(server, connection):
+        server.read(connection)
+        while True:
+            connection.sendall(b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n" * 100)
+
+    begun = time.monotonic()
+    with pytest.raises((OperatorTimeout, OperatorUnavailable)):  # newer Pythons count them
+        get(listen(serve).url, SHORT)
+    assert time.monotonic() - begun < SHORT + SLACK
+
+
+def test_endless_trailer_ends(listen):
+    def serve(server, connection):
+        server.read(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        while True:
+            connection.sendall(b"X: y\r\n" * 100)
+
+    begun = time.monotonic()
+    with pytest.raises((OperatorTimeout, OperatorUnavailable)):
+        get(listen(serve).url, SHORT)
+    assert time.monotonic() - begun < SHORT + SLACK
+
+
+def test_deadline_that_has_passed_sends_nothing(listen):
+    server = listen(answering(http()))
+    assert ends(OperatorTimeout, server.url, seconds=0) < SLACK
+    assert server.connections == []
+
+
+def test_calls_of_one_conversation_share_the_deadline(listen):
+    def serve(server, connection):
+        while server.read(connection):
+            time.sleep(0.2)
+            connection.sendall(http())
+
+    server = listen(serve)
+
+    def conversation():
+        yield Request("token", "POST", server.url, body=b"1")
+        yield Request("verify", "POST", server.url, body=b"2")
+
+    begun = time.monotonic()
+    with pytest.raises(OperatorTimeout):
+        transport.run(conversation(), Deadline(SHORT))
+    assert SHORT <= time.monotonic() - begun < SHORT + SLACK
+    assert len(server.requests) == 2
+
+
+def test_conversation_gets_its_answers_and_its_correlator(listen):
+    server = listen(answering(http(b"1"), http(b"2")))
+
+    def conversation():
+        first = yield Request("token", "POST", server.url, body=b"x")
+        second = yield Request("verify", "POST", server.url, body=b"y")
+        return first.body + second.body
+
+    assert transport.run(conversation(), Deadline(LONG), "the-correlator") == b"12"
+    assert all(b"x-correlator: the-correlator\r\n" in request for request in server.requests)
+
+
+def test_conversation_may_live_with_an_error(listen):
+    server = listen(answering(http(b"fine")))
+
+    def conversation():
+        try:
+            yield Request("jwks", "GET", _refusing_url())
+        except OperatorUnavailable:
+            return (yield Request("verify", "POST", server.url, body=b"x")).body
+
+    assert transport.run(conversation(), Deadline(LONG)) == b"fine"
+
+
+def test_error_of_a_conversation_is_raised():
+    def conversation():
+        yield Request("jwks", "GET", _refusing_url())
+
+    with pytest.raises(OperatorUnavailable):
+        transport.run(conversation(), Deadline(LONG))
+
+
+# What comes back
+
+
+def _refusing_url():
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        return f"http://127.0.0.1:{gone.getsockname()[1]}"
+
+
+def test_refused_connection_is_unavailable():
+    assert ends(OperatorUnavailable, _refusing_url(), seconds=LONG) < SLACK
+
+
+def test_unknown_name_is_unavailable():
+    assert ends(OperatorUnavailable, "http://no-such-host.invalid/", seconds=LONG) < LONG
+
+
+@pytest.mark.parametrize("url", ["http://", "nonsense", "file:///etc/passwd", "http://a b/", "http://[::1", "ftp://x/"])
+def test_url_that_cannot_be_asked_is_unavailable(url):
+    ends(OperatorUnavailable, url, seconds=LONG)
+
+
+def test_largest_body_is_accepted(listen):
+    server = listen(answering(http(b"x" * BODY_MAX)))
+    assert get(server.url).body == b"x" * BODY_MAX
+
+
+def test_body_over_the_cap_is_refused(listen):
+    ends(ResponseTooLarge, listen(answering(http(b"x" * (BODY_MAX + 1)))).url, seconds=LONG)
+
+
+def test_huge_declared_body_is_refused_without_reading_it(listen):
+    sent = []
+
+    def serve(server, connection):
+        server.read(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        while True:
+            sent.append(connection.send(b"x" * 65_536))
+
+    ends(ResponseTooLarge, listen(serve).url, seconds=LONG)
+    assert sum(sent) < 20 * 1024 * 1024
+
+
+@pytest.mark.parametrize("head", [b"Transfer-Encoding: chunked\r\n\r\n", b"\r\n"], ids=["chunked", "until the end"])
+def test_endless_body_is_refused(listen, head):
+    piece = b"10000\r\n" + b"x" * 65_536 + b"\r\n" if b"chunked" in head else b"x" * 65_536
+
+    def serve(server, connection):
+        server.read(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + head)
+        while True:
+            connection.sendall(piece)
+
+    assert ends(ResponseTooLarge, listen(serve).url, seconds=LONG) < LONG
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "gzip, gzip", "br", "zstd", "deflate", "identity, gzip", "x-new"])
+def test_compressed_body_is_refused(listen, coding):
+    body = gzip.compress(b"x" * 1000)
+    ends(ResponseInvalid, listen(answering(http(body, "200 OK", f"Content-Encoding: {coding}"))).url, seconds=LONG)
+
+
+def test_second_content_encoding_is_not_overlooked(listen):
+    headers = ("Content-Encoding: identity", "Content-Encoding: gzip")
+    ends(ResponseInvalid, listen(answering(http(b"{}", "200 OK", *headers))).url, seconds=LONG)
+
+
+def test_compression_bomb_is_never_inflated(listen):
+    bomb = gzip.compress(b"\0" * 200_000_000)[: BODY_MAX - 1]
+    begun = time.monotonic()
+    ends(ResponseInvalid, listen(answering(http(bomb, "200 OK", "Content-Encoding: gzip"))).url, seconds=LONG)
+    assert time.monotonic() - begun < 2
+
+
+def test_identity_encoding_is_accepted(listen):
+    assert get(listen(answering(http(b"{}", "200 OK", "Content-Encoding: identity"))).url).body == b"{}"
+
+
+def test_compression_bomb_without_a_label_stays_as_it_is(listen):
+    body = gzip.compress(b"x" * 100_000)
+    assert get(listen(answering(http(body))).url).body == body
+
+
+def sending(data):
+    """Return a serve function that answers with ``data`` and closes."""
+
+    def serve(server, connection):
+        server.read(connection)
+        connection.sendall(data)
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"garbage\r\n\r\n", id="garbage status line"),
+        pytest.param(b"HTTP/1.1\r\n\r\n", id="no status"),
+        pytest.param(b"HTTP/1.1 abc OK\r\n\r\n", id="status in letters"),
+        pytest.param(b"HTTP/1.1 99 Low\r\n\r\n", id="status too low"),
+        pytest.param(b'{"devicePhoneNumberVerified": true}', id="HTTP/0.9"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.0\r\n", id="another protocol"),
+        pytest.param(b"\x15\x03\x01\x00\x02\x02\x16", id="TLS alert"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", id="200 headers"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", id="header line of 100 kB"),
+        pytest.param(b"HTTP/1.1 200 " + b"y" * 100_000 + b"\r\n\r\n", id="status line of 100 kB"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", id="truncated body"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n{}", id="truncated chunk"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", id="no last chunk"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n{}", id="chunk size in letters"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 1\r\n\r\n{}", id="two different lengths"
+        ),
+    ],
+)
+def test_broken_answer_is_unavailable(listen, data):
+    ends(OperatorUnavailable, listen(sending(data)).url, post, LONG)
+
+
+@pytest.mark.parametrize("after", [b"", b"HTTP/1.1 200 OK\r\n", b'HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{"dev'])
+def test_reset_connection_is_unavailable(listen, after):
+    def serve(server, connection):
+        server.read(connection)
+        connection.sendall(after)
+        time.sleep(0.05)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    server = listen(serve)
+    ends(OperatorUnavailable, server.url, post, LONG)
+    assert len(server.requests) == 1
+
+
+def test_one_of_two_equal_headers_is_kept(listen):
+    response = get(listen(answering(http(b"{}", "200 OK", "X-Twice: a", "X-Twice: a"))).url)
+    assert response.headers["x-twice"] == "a"
+
+
+def test_operator_is_asked_again_after_every_fault(listen):
+    faulty = listen(sending(b"garbage\r\n\r\n"))
+    server = listen(answering(http(b"fine")))
+    for _ in range(3):
+        ends(OperatorUnavailable, faulty.url, seconds=LONG)
+        assert get(server.url).body == b"fine"
+
+
+@pytest.mark.parametrize("fault", [sending(b"garbage S3CRET\r\n\r\n"), sending(b"HTTP/1.1 200 OK\r\nS3CRET\r\n\r\n{}")])
+def test_fault_is_logged_without_what_was_sent_or_received(listen, caplog, fault):
+    caplog.set_level(logging.DEBUG)
+    request = Request("token", "POST", listen(fault).url, {"authorization": "Bearer S3CRET"}, b"code=S3CRET")
+    with suppress(OperatorUnavailable):
+        transport.send(request, Deadline(LONG), "correlator")
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("numverify_django")]
+    assert len(ours) == 1
+    assert "S3CRET" not in caplog.text
+
+
+def test_error_carries_nothing_of_the_request(listen):
+    request = Request("token", "POST", listen(sending(b"")).url + "/S3CRET", {"authorization": "S3CRET"}, b"S3CRET")
+    with pytest.raises(OperatorUnavailable) as raised:
+        transport.send(request, Deadline(LONG))
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__ is True
+    assert "S3CRET" not in f"{raised.value} {raised.value!r}"
+
+
+# TLS
+
+
+def certificate(names, days=1):
+    """Return a certificate of its own making (PEM), with its key, that is valid for ``days`` around now."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=3))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.PrivateFormat.PKCS8
+    private = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    return built.public_bytes(serialization.Encoding.PEM) + private
+
+
+LOOPBACK = [x509.IPAddress(__import__("ipaddress").ip_address("127.0.0.1"))]
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """Return a server's TLS context and the file with its certificate."""
+
+    def make(names=LOOPBACK, days=1):
+        file = tmp_path / "certificate.pem"
+        file.write_bytes(certificate(names, days))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        return context, str(file)
+
+    return make
+
+
+ASKING = """
+import json, sys, time
+from numverify_django import transport
+from numverify_django.protocol.exceptions import NumberVerifyError
+from numverify_django.protocol.messages import Request
+
+for _ in range(int(sys.argv[3])):
+    begun = time.monotonic()
+    try:
+        said = transport.send(Request("jwks", "GET", sys.argv[1]), transport.Deadline(float(sys.argv[2]))).body.decode()
+    except NumberVerifyError as error:
+        said = error.code
+    print(json.dumps([said, time.monotonic() - begun]))
+"""
+
+
+def ask_trusting(file, url, seconds=LONG, times=1):
+    """Return what a process that trusts the certificate in ``file`` is told, and how long (seconds) each took."""
+    # Both, so that the certificate is the only one trusted whatever the machine has.
+    printed = run_script(ASKING, url, str(seconds), str(times), SSL_CERT_FILE=file, SSL_CERT_DIR="/nonexistent")
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+def test_tls_connection_is_kept(listen, tls):
+    context, file = tls()
+    server = listen(answering(http(b"1"), http(b"2"), http(b"3")), context)
+    assert [said for said, _ in ask_trusting(file, server.url, times=3)] == ["1", "2", "3"]
+    assert len(server.connections) == 1
+
+
+def test_unknown_certificate_authority_is_refused(listen, tls):
+    server = listen(answering(http(b"evil")), tls()[0])
+    ends(OperatorUnavailable, server.url, post, LONG)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("names", "days"),
+    [
+        pytest.param([x509.DNSName("operator.example")], 1, id="wrong host"),
+        pytest.param([x509.DNSName("127.0.0.1")], 1, id="address as a name"),
+        pytest.param(LOOPBACK, -1, id="expired"),
+    ],
+)
+def test_certificate_that_does_not_vouch_for_the_host_is_refused(listen, tls, names, days):
+    context, file = tls(names, days)
+    server = listen(answering(http(b"evil")), context)
+    assert [said for said, _ in ask_trusting(file, server.url)] == ["operator_unavailable"]
+    assert server.requests == []
+
+
+def test_environment_of_requests_trusts_nobody(listen, tls, monkeypatch):
+    context, file = tls()
+    server = listen(answering(http(b"evil")), context)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(name, file)
+    monkeypatch.setenv("PYTHONHTTPSVERIFY", "0")
+    ends(OperatorUnavailable, server.url, post, LONG)
+    assert server.requests == []
+
+
+def test_plain_answer_to_a_tls_client_is_unavailable(listen):
+    def serve(server, connection):
+        connection.recv(4096)
+        connection.sendall(http())
+
+    ends(OperatorUnavailable, listen(serve).url.replace("http:", "https:"), seconds=LONG)
+
+
+def test_handshake_that_never_ends_is_a_timeout(listen):
+    server = listen(lambda server, connection: server.read(connection))
+    assert SHORT <= ends(OperatorTimeout, server.url.replace("http:", "https:")) < SHORT + SLACK
+
+
+def test_dripped_handshake_is_a_timeout(listen):
+    def serve(server, connection):
+        connection.recv(4096)
+        for byte in b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + b"\x00" * 200:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.05)
+
+    assert SHORT <= ends(OperatorTimeout, listen(serve).url.replace("http:", "https:")) < SHORT + SLACK
+
+
+def test_handshake_that_is_cut_is_unavailable(listen):
+    def serve(server, connection):
+        connection.recv(4096)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    ends(OperatorUnavailable, listen(serve).url.replace("http:", "https:"), seconds=LONG)
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n"], ids=["headers", "body"]
+)
+def test_dripped_answer_over_tls_is_a_timeout(listen, tls, head):
+    def serve(server, connection):
+        server.read(connection)
+        connection.sendall(head)
+        for _ in range(100):
+            connection.sendall(b"x")
+            time.sleep(0.05)
+
+    context, file = tls()
+    ((said, took),) = ask_trusting(file, listen(serve, context).url, SHORT)
+    assert said == "operator_timeout"
+    assert SHORT <= took < SHORT + SLACK
+
+
+def test_truncated_tls_answer_is_unavailable(listen, tls):
+    context, file = tls()
+    server = listen(sending(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}"), context)
+    assert [said for said, _ in ask_trusting(file, server.url)] == ["operator_unavailable"]
