@@ -24,31 +24,25 @@ from .protocol.phone import PhoneNumber
 logger = logging.getLogger(__name__)
 
 
-def _no_referrer(view):
-    def answered(request, *args, **kwargs):
-        response = view(request, *args, **kwargs)
-        response["Referrer-Policy"] = "no-referrer"
-        return response
-
-    return answered
-
-
 @method_decorator(login_not_required, name="dispatch")
 @method_decorator(transaction.non_atomic_requests, name="dispatch")  # no transaction spans an operator call
 @method_decorator(sensitive_post_parameters(), name="dispatch")
 @method_decorator(csrf_protect, name="dispatch")
 @method_decorator(xframe_options_deny, name="dispatch")
-@method_decorator(_no_referrer, name="dispatch")
 @method_decorator(never_cache, name="dispatch")
 class NumberVerificationView(View):
     """What all our pages have in common: nobody else's page may frame, cache, forge or be told about them."""
 
+    # Not no-referrer: under it browsers post a form with "Origin: null", which Django's CSRF check refuses.
+    referrer_policy = "same-origin"
+
     def dispatch(self, request, *args, **kwargs):
         try:
-            return super().dispatch(request, *args, **kwargs)
+            response = super().dispatch(request, *args, **kwargs)
         except Misconfigured as error:
-            logger.error("numverify_django is misconfigured: %s", error)
-            return pages.show_failure(request, pages.UNFINISHED, "", status=503)
+            response = pages.show_misconfigured(request, error)
+        response["Referrer-Policy"] = self.referrer_policy
+        return response
 
 
 class LoginView(NumberVerificationView):
@@ -118,6 +112,7 @@ class CallbackView(NumberVerificationView):
     """Where the operator sends the browser back to."""
 
     http_method_names = ["get"]  # HEAD and OPTIONS spend nothing
+    referrer_policy = "no-referrer"  # its address holds the code (RFC 9700 4.2.4), and its pages no form
 
     @method_decorator(sensitive_variables())
     def get(self, request):

@@ -15,7 +15,7 @@ console.before_request(refuse_foreign_origin)
 
 NUMBER = "number"
 SIMS = {  # value in the form -> SIM, and what it is called
-    UNSET: (UNSET, "None: the number's last digit tells the answer"),
+    UNSET: (UNSET, "By the last digit of the number that is asked about"),
     "wifi": (WIFI, "Phone on Wi-Fi"),
     CONSENT: (CONSENT, "Customer who has not agreed yet"),
     UNKNOWN: (UNKNOWN, "Phone that the network cannot tell"),
@@ -98,7 +98,7 @@ def _page(problem=""):
     return render_template(
         "console.html",
         problem=problem,
-        now=f"{_sim_text(state.sim)}, {_fault_text(state.fault)}",
+        now=f"{_sim_text(state.sim)}; {_fault_text(state.fault)}",
         chosen=_chosen(state),
         typed=request.form.get("number") or (state.sim if _is_number(state.sim) else ""),
         sims=SIMS,
@@ -134,12 +134,9 @@ def _is_number(sim):
 
 
 def _sim_text(sim):
-    if _is_number(sim):
-        return sim
-    return next(text for kind, text in SIMS.values() if kind == sim)
+    return sim if _is_number(sim) else next(text for kind, text in SIMS.values() if kind == sim)
 
 
 def _fault_text(fault):
     answer = _answer(fault)
-    text = answer.text if answer else f"{fault.endpoint}: {fault.note}"
-    return text.lower() if answer and answer.fault is None else text
+    return answer.text if answer else f"{fault.endpoint}: {fault.note}"

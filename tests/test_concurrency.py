@@ -1,0 +1,79 @@
+"""Many at once, against a site with threads: whole logins over HTTP, and ten callbacks with one state."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+from django.contrib.auth import get_user_model
+from django.db import connections
+
+from numverify_django.models import VerificationAttempt
+
+CROWD = 10
+
+
+class Browser:
+    """A browser in front of the live site; its session follows redirects to the operator and back."""
+
+    def __init__(self, site):
+        self.site = site
+        self.http = requests.Session()
+        self.http.trust_env = False
+
+    def start(self, number, follow=True):
+        """Post the form as a browser does, and return the last answer."""
+        login = f"{self.site}/numverify/login/"
+        self.http.get(login, timeout=10)
+        data = {"phone_number": number, "csrfmiddlewaretoken": self.http.cookies["csrftoken"]}
+        return self.http.post(login, data, headers={"Origin": self.site}, allow_redirects=follow, timeout=30)
+
+    def get(self, url):
+        """Return the answer, redirects not followed."""
+        return self.http.get(url, allow_redirects=False, timeout=30)
+
+
+@pytest.fixture(params=[False, True], ids=["autocommit", "ATOMIC_REQUESTS"])
+def site(request, transactional_db, configure, live_server, monkeypatch):
+    """The URL of the live site."""
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", request.param)
+    return live_server.url
+
+
+def together(act, items):
+    """Return what ``act`` returns for each of ``items``, all at once."""
+    with ThreadPoolExecutor(len(items)) as pool:
+        return list(pool.map(act, items))
+
+
+def test_ten_different_logins_at_once(site, sandbox):
+    Browser(site).start("600 000 001")
+    sandbox.reset()
+    numbers = [f"6000001{n}1" for n in range(CROWD)]
+    answers = together(lambda number: Browser(site).start(number), numbers)
+
+    assert {(answer.status_code, answer.url) for answer in answers} == {(200, f"{site}/home/")}
+    assert len({answer.text for answer in answers}) == CROWD
+    assert get_user_model().objects.count() == CROWD + 1
+    assert set(VerificationAttempt.objects.values_list("outcome", flat=True)) == {"verified"}
+    calls = [hop for hop in sandbox.hops() if hop != "authorize"]
+    assert sorted(calls) == ["token"] * CROWD + ["verify"] * CROWD
+
+
+def test_ten_first_logins_of_one_number_make_one_account(site):
+    answers = together(lambda _: Browser(site).start("600 000 001"), range(CROWD))
+
+    assert len({answer.text for answer in answers}) == 1
+    assert get_user_model().objects.count() == 1
+    assert set(VerificationAttempt.objects.values_list("outcome", flat=True)) == {"verified"}
+
+
+def test_one_of_ten_racing_callbacks_logs_in(site, sandbox):
+    browser = Browser(site)
+    callback = sandbox.authorize(browser.start("600 000 001", follow=False).headers["Location"])
+    answers = together(browser.get, [callback] * CROWD)
+
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses[0] == 302
+    assert set(statuses[1:]) <= {409, 410}
+    assert (sandbox.hops().count("token"), sandbox.hops().count("verify")) == (1, 1)
+    assert VerificationAttempt.objects.get().outcome == "verified"

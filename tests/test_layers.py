@@ -1,0 +1,139 @@
+"""The house: a module imports only modules of a strictly lower rank, and each third-party package has its owners."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import numverify_django
+
+PACKAGE = Path(numverify_django.__file__).parent
+ROOT = PACKAGE.name
+# A name stands for the module and, for a package, for all that is in it.
+RANKS = {
+    "protocol.exceptions": 0,
+    "protocol.phone": 1,
+    "protocol.jose": 1,
+    "protocol.messages": 2,
+    "protocol.profiles": 2,
+    "protocol.authorization": 3,
+    "protocol.tokens": 3,
+    "protocol.verification": 3,
+    "protocol.conversation": 4,
+    "transport": 4,
+    "sealing": 4,
+    "conf": 5,
+    "signals": 5,
+    "models": 6,
+    "session": 7,
+    "pages": 8,
+    "flow": 8,
+    "backends": 9,
+    "forms": 9,
+    "checks": 10,
+    "decorators": 9,
+    "views": 10,
+    "middleware": 10,
+    "admin": 10,
+    "urls": 11,
+    "apps": 11,
+    "management": 11,
+}
+APART = ("sandbox", "migrations")
+OWNERS = {  # third-party package -> the modules that may import it
+    "jwt": ["protocol.jose"],
+    "phonenumbers": ["protocol.phone", "forms"],
+    "requests": ["transport"],
+    "urllib3": ["transport"],
+    "mozilla_django_oidc": ["backends", "checks"],
+    "cryptography": ["sealing"],
+    "flask": ["sandbox"],
+    "werkzeug": ["sandbox"],
+    "authlib": ["sandbox"],
+    "joserfc": ["sandbox"],
+}
+WITHOUT_DJANGO = ("protocol", "transport", "sealing", "sandbox")
+
+
+def name_of(path):
+    """Return the module's name below the package: ``protocol.jose``, or "" for the package itself."""
+    return ".".join(part for part in path.relative_to(PACKAGE).with_suffix("").parts if part != "__init__")
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def is_in(module, names):
+    """Tell whether ``module`` is one of ``names`` or stands below one."""
+    return any(module == name or module.startswith(f"{name}.") for name in names)
+
+
+def rank(module):
+    """Return the rank of ``module``, or None where it has none: a package's __init__, or a module apart."""
+    return next((number for name, number in RANKS.items() if is_in(module, [name])), None)
+
+
+def imports(module):
+    """Return the full names that ``module`` imports, wherever in it they stand."""
+    here = [ROOT, *module.split(".")] if module else [ROOT]
+    parent = here if MODULES[module].name == "__init__.py" else here[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            start = parent[: len(parent) - node.level + 1] if node.level else []
+            source = ".".join([*start, *([node.module] if node.module else [])])
+            found |= {f"{source}.{alias.name}" for alias in node.names}
+    return found
+
+
+def inside(module):
+    """Return the package's own modules that ``module`` imports."""
+    names = [name.removeprefix(f"{ROOT}.") for name in imports(module) if name.startswith(f"{ROOT}.")]
+    return {max((known for known in MODULES if is_in(name, [known])), key=len, default=name) for name in names}
+
+
+def outside(module):
+    """Return the top-level packages other than ours that ``module`` imports."""
+    return {name.partition(".")[0] for name in imports(module)} - {ROOT}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if rank(module) is not None])
+def test_module_imports_only_lower_ranks(module):
+    upward = {other for other in inside(module) if rank(other) is None or rank(other) >= rank(module)}
+    assert not upward - {"protocol"}  # the package's __init__, which holds a docstring
+
+
+def test_every_module_has_a_rank():
+    bare = {"", "protocol", "management", "management.commands"}
+    assert {module for module in MODULES if rank(module) is None and not is_in(module, APART)} <= bare
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if is_in(module, ["sandbox"])])
+def test_sandbox_imports_nothing_of_the_package(module):
+    assert {other for other in inside(module) if not is_in(other, ["sandbox"])} == set()
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if is_in(module, WITHOUT_DJANGO)])
+def test_module_knows_no_django(module):
+    assert "django" not in outside(module)
+
+
+@pytest.mark.parametrize("package", OWNERS)
+def test_third_party_package_is_imported_by_its_owners_alone(package):
+    users = {module for module in MODULES if package in outside(module)}
+    assert users
+    assert {module for module in users if not is_in(module, OWNERS[package])} == set()
+
+
+def test_nothing_is_imported_inside_a_function():
+    deferred = [
+        (module, node.lineno)
+        for module, path in MODULES.items()
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and (module, function.name) != ("apps", "ready")
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert deferred == []
