@@ -90,6 +90,29 @@ class Phone:
         return self.client.session.get("_auth_user_id")
 
 
+class Browser:
+    """A browser in front of a site that listens on a socket; redirects are followed, to the operator and back too."""
+
+    def __init__(self, site):
+        self.site = site
+        self._http = requests.Session()
+        self._http.trust_env = False
+
+    def get(self, path, **options):
+        """Return the answer to a GET of ``path`` or of a whole URL."""
+        return self._http.get(path if "://" in path else self.site + path, timeout=30, **options)
+
+    def post(self, path, data, page=None, **options):
+        """Open ``page`` (``path`` itself unless told) and post its form to ``path``; return the answer."""
+        self.get(page or path)
+        form = data | {"csrfmiddlewaretoken": self._http.cookies.get("csrftoken", "")}
+        return self._http.post(self.site + path, form, headers={"Origin": self.site}, timeout=30, **options)
+
+    def log_in(self, number="", **options):
+        """Post the number on the login page, and return the last answer."""
+        return self.post("/numverify/login/", {"phone_number": number}, **options)
+
+
 def query_of(url):
     """Return the query of ``url`` as a dict of its first values."""
     return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}

@@ -3,33 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import requests
 from django.contrib.auth import get_user_model
 from django.db import connections
 
 from numverify_django.models import VerificationAttempt
 
+from .conftest import Browser
+
 CROWD = 10
-
-
-class Browser:
-    """A browser in front of the live site; its session follows redirects to the operator and back."""
-
-    def __init__(self, site):
-        self.site = site
-        self.http = requests.Session()
-        self.http.trust_env = False
-
-    def start(self, number, follow=True):
-        """Post the form as a browser does, and return the last answer."""
-        login = f"{self.site}/numverify/login/"
-        self.http.get(login, timeout=10)
-        data = {"phone_number": number, "csrfmiddlewaretoken": self.http.cookies["csrftoken"]}
-        return self.http.post(login, data, headers={"Origin": self.site}, allow_redirects=follow, timeout=30)
-
-    def get(self, url):
-        """Return the answer, redirects not followed."""
-        return self.http.get(url, allow_redirects=False, timeout=30)
 
 
 @pytest.fixture(params=[False, True], ids=["autocommit", "ATOMIC_REQUESTS"])
@@ -46,10 +27,10 @@ def together(act, items):
 
 
 def test_ten_different_logins_at_once(site, sandbox):
-    Browser(site).start("600 000 001")
+    Browser(site).log_in("600 000 001")
     sandbox.reset()
     numbers = [f"6000001{n}1" for n in range(CROWD)]
-    answers = together(lambda number: Browser(site).start(number), numbers)
+    answers = together(lambda number: Browser(site).log_in(number), numbers)
 
     assert {(answer.status_code, answer.url) for answer in answers} == {(200, f"{site}/home/")}
     assert len({answer.text for answer in answers}) == CROWD
@@ -60,7 +41,7 @@ def test_ten_different_logins_at_once(site, sandbox):
 
 
 def test_ten_first_logins_of_one_number_make_one_account(site):
-    answers = together(lambda _: Browser(site).start("600 000 001"), range(CROWD))
+    answers = together(lambda _: Browser(site).log_in("600 000 001"), range(CROWD))
 
     assert len({answer.text for answer in answers}) == 1
     assert get_user_model().objects.count() == 1
@@ -69,8 +50,8 @@ def test_ten_first_logins_of_one_number_make_one_account(site):
 
 def test_one_of_ten_racing_callbacks_logs_in(site, sandbox):
     browser = Browser(site)
-    callback = sandbox.authorize(browser.start("600 000 001", follow=False).headers["Location"])
-    answers = together(browser.get, [callback] * CROWD)
+    callback = sandbox.authorize(browser.log_in("600 000 001", allow_redirects=False).headers["Location"])
+    answers = together(lambda url: browser.get(url, allow_redirects=False), [callback] * CROWD)
 
     statuses = sorted(answer.status_code for answer in answers)
     assert statuses[0] == 302

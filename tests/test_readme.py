@@ -1,0 +1,285 @@
+"""README.rst is executed: its commands and snippets run, its tables equal the code."""
+
+import ast
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import requests
+from docutils import nodes
+from docutils.core import publish_doctree
+
+from numverify_django import conf
+from numverify_django.management import commands
+from numverify_django.protocol import exceptions
+from numverify_django.protocol.profiles import PROFILES, Operator, Profile
+from numverify_django.sandbox.dialects import DIGITS
+from numverify_django.sandbox.state import FAULT_VALUES, HOPS
+
+from .conftest import Browser
+from .test_example import free_port
+
+ROOT = Path(__file__).parent.parent
+README = publish_doctree(ROOT.joinpath("README.rst").read_text(), settings_overrides={"report_level": 1})
+URLS_OF_THE_TEST = """
+from django.http import HttpResponse
+from django.template import engines
+from riverside import views
+
+def form(request):
+    return HttpResponse(engines["django"].from_string({form!r}).render({{}}, request))
+
+urlpatterns += [path("", views.members), path("pay/", views.pay), path("join/", views.join), path("form/", form)]
+"""
+
+
+def blocks(language):
+    """Return the texts of the code blocks in ``language``."""
+    return [node.astext() for node in README.findall(nodes.literal_block) if language in node["classes"]]
+
+
+def snippets(name):
+    """Return the Python blocks whose first line names the file ``name``."""
+    return [text for text in blocks("python") if re.match(rf"# {re.escape(name)}\b", text)]
+
+
+def typed():
+    """Return what a reader types: the console blocks' lines after the prompt."""
+    return [line.removeprefix("$ ") for text in blocks("console") for line in text.splitlines()]
+
+
+def table(*header):
+    """Return the rows of the table with this header, as texts; where there are several, one after the other."""
+    found = []
+    for node in README.findall(nodes.table):
+        rows = [[entry.astext() for entry in row.findall(nodes.entry)] for row in node.findall(nodes.row)]
+        if rows[0] == list(header):
+            found.append(rows[1:])
+    assert found, header
+    return found
+
+
+def run(command, cwd=ROOT, **environ):
+    """Run a command line as a reader does who activated this environment; return what it printed."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environ = {**os.environ, "PATH": path, **environ}
+    environ.pop("DJANGO_SETTINGS_MODULE", None)
+    done = subprocess.run(
+        shlex.split(command), cwd=cwd, env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+CREDENTIALS = {"OPERATOR_CLIENT_ID": "id", "OPERATOR_CLIENT_SECRET": "secret"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A new project to which the README's first settings and URLs were added."""
+    folder = tmp_path_factory.mktemp("project")
+    run("django-admin startproject riverside .", folder)
+    package = folder / "riverside"
+    add(package / "settings.py", snippets("settings.py")[0])
+    add(package / "urls.py", *snippets("urls.py"), URLS_OF_THE_TEST.format(form=blocks("django")[0]))
+    add(package / "views.py", *snippets("views.py"))
+    add(package / "members.py", *snippets("members.py"))
+    return folder
+
+
+def add(path, *texts):
+    with path.open("a") as file:
+        file.writelines(f"\n{text}\n" for text in texts)
+
+
+# Commands
+
+
+def test_every_command_is_one_that_a_test_runs():
+    assert [line.split(" -H")[0] for line in typed()] == [
+        "make demo",  # test_example.py
+        "make test",
+        "pip install numverify-django",
+        "python manage.py migrate",
+        "python manage.py check --deploy",
+        "pip install 'numverify-django[sandbox]'",
+        "python manage.py numverify_sandbox",
+        "curl http://127.0.0.1:9091/_sandbox/state",
+    ]
+
+
+def test_make_test_runs_the_tests():
+    # All of them would run this one again.
+    assert " passed" in run(f"make test VENV={sys.prefix} ARGS=tests/protocol/test_exceptions.py")
+
+
+@pytest.mark.parametrize("command", [line for line in typed() if line.startswith("pip install")])
+def test_pip_knows_the_distribution(command):
+    assert "Requirement already satisfied: numverify-django" in run(command, PIP_NO_INDEX="1")
+
+
+def test_curl_changes_the_state(sandbox):
+    command = next(line for line in typed() if line.startswith("curl "))
+    _, url, _, header, _, body = shlex.split(command)
+    name, _, value = header.partition(": ")
+    answer = requests.post(url.replace("http://127.0.0.1:9091", sandbox.url), body, headers={name: value}, timeout=5)
+
+    assert (answer.status_code, answer.json()) == (200, json.loads(body))
+
+
+# The site
+
+
+def test_site_passes_its_checks_and_migrates(project):
+    assert "no issues" in run("python manage.py check", project, **CREDENTIALS)
+    assert "numverify.E" not in run("python manage.py check --deploy", project, **CREDENTIALS)
+    assert "numverify_django.0001_initial... OK" in run("python manage.py migrate", project, **CREDENTIALS)
+    assert "0 attempts ended, 0 deleted" in run("python manage.py numverify_prune", project, **CREDENTIALS)
+
+
+def shell(project, script):
+    """Run ``script`` in the project's shell; return what it printed."""
+    return run(f"python manage.py shell --verbosity 0 --command {shlex.quote(script)}", project, **CREDENTIALS).strip()
+
+
+def test_policy_refuses_on_sundays_alone(project):
+    script = """
+from datetime import datetime
+from numverify_django.models import VerificationAttempt
+from riverside.members import no_logins_on_sunday
+days = [VerificationAttempt(created_at=datetime(2026, 11, day)) for day in (21, 22, 23)]
+print([no_logins_on_sunday(None, None, day) for day in days])
+"""
+    assert shell(project, script) == "[True, False, True]"
+
+
+@pytest.fixture(scope="module")
+def site(project):
+    """The project with the sandbox for its operator, both running; the site's address and the sandbox's."""
+    port, sandbox_port = free_port(), free_port()
+    package = project / "riverside"
+    sandbox_settings = snippets("settings.py")[1].replace("9091", str(sandbox_port))
+    backend = 'AUTHENTICATION_BACKENDS[1] = "riverside.members.MemberBackend"'
+    add(package / "settings.py", sandbox_settings, backend)
+    run("python manage.py migrate", project, **CREDENTIALS)
+    environ = {**os.environ, **CREDENTIALS}
+    environ.pop("DJANGO_SETTINGS_MODULE", None)
+    manage = [sys.executable, "manage.py"]
+    started = [
+        subprocess.Popen([*manage, "numverify_sandbox", "--port", str(sandbox_port)], cwd=project, env=environ),
+        subprocess.Popen([*manage, "runserver", "--noreload", f"127.0.0.1:{port}"], cwd=project, env=environ),
+    ]
+    urls = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{sandbox_port}"
+    for url in urls:
+        wait_for(url)
+    yield urls
+    for process in started:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def wait_for(url):
+    for _ in range(100):
+        try:
+            return requests.get(url, timeout=5)
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    raise AssertionError(f"nothing answers at {url}")
+
+
+def test_snippets_make_a_site_that_logs_in_steps_up_and_fills_a_form(site):
+    url, sandbox = site
+    browser = Browser(url)
+    assert browser.log_in("600 000 001").text == "Your number: •••01"
+    assert browser.get("/pay/").text == "The SIM was checked in the last five minutes."
+
+    requests.post(f"{sandbox}/_sandbox/state", json={"sim": "+34600000051"}, timeout=5).raise_for_status()
+    stranger = Browser(url)
+    assert stranger.get("/join/").text == "Press the button first."
+    assert 'action="/numverify/fill/"' in stranger.get("/form/").text
+    assert stranger.post("/numverify/fill/", {"next": "/join/"}, page="/form/").text == "Join with +34600000051"
+
+
+def test_backend_of_the_site_made_the_account(site, project):
+    requests.post(f"{site[1]}/_sandbox/state", json={"sim": "unset"}, timeout=5).raise_for_status()
+    Browser(site[0]).log_in("600 000 061")
+    script = "from django.contrib.auth.models import User; print({user.first_name for user in User.objects.all()})"
+    assert shell(project, script) == "{'New member'}"
+
+
+# Tables
+
+
+def value_of(text):
+    return text if text in ("required", "profile") else ast.literal_eval(text)
+
+
+def test_settings_table_equals_the_code():
+    site_keys, _ = table("key", "default", "what it does")
+    told = {key: default for key, default, _ in site_keys}
+    assert told.pop("OPERATORS") == "required"
+    assert told.pop("PEPPERS") == "derived from SECRET_KEY"
+    defaults = {field.name.upper(): field.default for field in fields(conf.Settings)}
+    assert {key: value_of(text) for key, text in told.items()} == {
+        key: defaults[key] for key in conf.SITE_KEYS if key != "PEPPERS"
+    }
+
+
+def test_operator_table_equals_the_code():
+    _, operator_keys = table("key", "default", "what it does")
+    told = {key: value_of(default) for key, default, _ in operator_keys}
+    assert told.pop("PROFILE") == "required"
+    assert told.pop("CLIENT_ID") == "required"
+    # The way of authenticating is the profile's where a profile has one; no built-in one does.
+    inherited = {field.name.upper() for field in fields(Profile)} - {"CLIENT_AUTH"}
+    defaults = {field.name.upper(): field.default for field in fields(Operator)}
+    assert told == {
+        key: "profile" if key in inherited else defaults[key] for key in conf.OPERATOR_KEYS if key != "CLIENT_ID"
+    }
+
+
+def test_reasons_table_equals_the_exceptions():
+    (rows,) = table("outcome", "reason", "what happened")
+    assert [(outcome, reason) for outcome, reason, _ in rows] == [
+        (kind.outcome, kind.code) for kind in exceptions.leaves() if kind.outcome
+    ]
+
+
+def test_reasons_without_a_row_are_named():
+    text = README.astext()
+    assert [kind.code for kind in exceptions.leaves() if not kind.outcome and kind.code not in text] == []
+
+
+def test_profiles_table_equals_the_code():
+    (rows,) = table("profile", "what it speaks", "what you add")
+    assert [row[0] for row in rows] == list(PROFILES)
+
+
+def test_profile_lacks_what_the_reader_is_told_to_add():
+    (rows,) = table("profile", "what it speaks", "what you add")
+    for name, _, added in rows:
+        assert ("API_ROOT" in added) == (PROFILES[name].api_root is None)
+
+
+def test_commands_table_equals_the_code():
+    (rows,) = table("command", "what it does")
+    names = {path.stem for path in Path(commands.__file__).parent.glob("numverify_*.py")}
+    assert {row[0] for row in rows} == names
+
+
+def test_digits_table_equals_the_sandbox():
+    (rows,) = table("digit", "answer")
+    assert [tuple(row) for row in rows] == [(digit.digit, digit.text) for digit in DIGITS]
+
+
+def test_fault_keys_table_equals_the_sandbox():
+    (rows,) = table("key", "what it does")
+    assert [row[0] for row in rows] == list(FAULT_VALUES)
+    assert all(hop in rows[0][1] for hop in HOPS)
