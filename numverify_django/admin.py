@@ -1,13 +1,14 @@
-"""The audit, to be read: nothing in it can be added, changed or deleted by hand."""
+"""The audit, to be read: no attempt can be added, changed or deleted by hand."""
 
 from django.contrib import admin
+from django.db.models.constants import LOOKUP_SEP
 from django.utils.translation import gettext_lazy as _
 
 from .models import VerificationAttempt, VerifiedNumber
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
-    """An admin of records: also a superuser may only look."""
+    """An admin of records: also a superuser makes none and changes none."""
 
     show_full_result_count = False
     list_per_page = 50
@@ -20,16 +21,16 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         """Refuse."""
         return False
 
-    def has_delete_permission(self, request, obj=None):
-        """Refuse: old rows are deleted by ``numverify_prune``."""
-        return False
+    def lookup_allowed(self, lookup, value, request):
+        """Allow the filters alone: what is hidden or masked is not guessed by filtering, nor put into an address."""
+        return lookup.partition(LOOKUP_SEP)[0] in self.list_filter
 
 
 @admin.register(VerificationAttempt)
 class VerificationAttemptAdmin(ReadOnlyAdmin):
     """From a reference to the reason."""
 
-    list_display = ["created_at", "outcome", "reason", "operator", "use", "number_shown", "user", "shown"]
+    list_display = ["created_at", "outcome", "reason", "operator", "use", "masked", "user", "shown"]
     list_filter = ["outcome", "reason", "use", "operation"]
     list_select_related = ["user"]
     search_fields = ["reference__exact"]
@@ -51,6 +52,15 @@ class VerificationAttemptAdmin(ReadOnlyAdmin):
     ]
     readonly_fields = ["shown"]
 
+    def has_delete_permission(self, request, obj=None):
+        """Refuse: old rows are deleted by ``numverify_prune``."""
+        return False
+
+    @admin.display(description=_("number"))
+    def masked(self, attempt):
+        """The number's last digits, also where STORE_NUMBER is ``full``."""
+        return attempt.number_shown and f"•••{attempt.number_shown[-2:]}"
+
     @admin.display(description=_("reference"), ordering="reference")
     def shown(self, attempt):
         """The reference as people read it."""
@@ -63,7 +73,7 @@ class VerificationAttemptAdmin(ReadOnlyAdmin):
 
 @admin.register(VerifiedNumber)
 class VerifiedNumberAdmin(ReadOnlyAdmin):
-    """Which account a number belongs to, masked."""
+    """Which account a number belongs to, masked. Who may delete it unlinks it, alone or with its account."""
 
     list_display = ["masked", "user", "operator", "first_verified_at", "last_verified_at"]
     list_select_related = ["user"]

@@ -7,6 +7,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
 from . import conf, flow, signals
@@ -25,6 +26,7 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
     def __init__(self):
         self.UserModel = get_user_model()
 
+    @sensitive_variables()
     def authenticate(self, request, attempt, response):
         """Return the user of a claimed attempt (flow.Claimed) and its AuthorizationResponse, or raise.
 
@@ -33,7 +35,7 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         verification = flow.verify(request, attempt, response)
         try:
             return self._complete(request, attempt.attempt, verification.number)
-        except IntegrityError:
+        except (IntegrityError, exceptions.NumberTaken):
             # Another first login of this number was quicker: now there is an account to find.
             return self._complete(request, attempt.attempt, verification.number)
 
@@ -64,20 +66,23 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         """Return a random username: the number must not be guessed from it."""
         return uuid.uuid4().hex
 
+    @sensitive_variables()
     def _complete(self, request, attempt, number):
         """Return the user once user, number and outcome are committed together."""
         claims = {"phone_number": number.e164, "phone_number_verified": True}
         with transaction.atomic():
+            _touch(number)
             user, is_new = self._find(request, attempt, claims)
             self._check(request, attempt, user)
             is_linked = _enrol(user, attempt, number)
             attempt.succeed(user, number)
         if is_new:
-            flow.announce(signals.user_created, request, user=user, attempt=attempt)
+            signals.send(signals.user_created, request, user=user, attempt=attempt)
         if is_linked:
-            flow.announce(signals.number_linked, request, user=user, attempt=attempt)
+            signals.send(signals.number_linked, request, user=user, attempt=attempt)
         return user
 
+    @sensitive_variables()
     def _find(self, request, attempt, claims):
         """Return the user to log in or to confirm, and whether they are new."""
         found = list(self.filter_users_by_claims(claims)[:2])
@@ -85,6 +90,8 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
             return _confirmed(request.user, attempt, found), False
         if len(found) > 1:
             raise exceptions.NumberTaken
+        if request.user.is_authenticated and found != [request.user]:
+            raise exceptions.UserMismatch  # somebody else logged in since this began
         if found:
             return self.update_user(found[0], claims), False
         if conf.get().unknown_number == "deny":
@@ -112,19 +119,26 @@ def _confirmed(user, attempt, found):
     return user
 
 
+def _touch(number):
+    """Date the proof of a known number; as its first statement is a write, the transaction waits for its turn.
+
+    SQLite would let two transactions begin by reading, and then refuse one of them its write.
+    """
+    VerifiedNumber.objects.filter(number=number.e164).update(last_verified_at=timezone.now())
+
+
+@sensitive_variables()
 def _enrol(user, attempt, number):
-    """Record the proof on the user's number; return whether the number is new to them."""
-    now = timezone.now()
+    """Record whose number it is; return whether the number is new to them."""
     record = VerifiedNumber.objects.filter(number=number.e164).first()
     is_new = record is None
     if is_new:
+        now = timezone.now()
         dates = {"first_verified_at": now, "last_verified_at": now}
         record = VerifiedNumber.objects.create(user_id=user.pk, number=number.e164, operator=attempt.operator, **dates)
     elif record.user_id != user.pk:
         raise exceptions.NumberTaken
     elif record.operator != attempt.operator:
         raise exceptions.OperatorNotBound  # an operator vouches for those whom it enrolled, and for nobody else
-    else:
-        VerifiedNumber.objects.filter(pk=record.pk).update(last_verified_at=now)
     attempt.verified_number = record
     return is_new

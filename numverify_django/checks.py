@@ -1,16 +1,21 @@
 """System checks: what is wrong or unwise, and what to change."""
 
+from urllib.parse import urlsplit
+
 from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import Error, Tags, Warning, register
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
-from . import conf
+from . import conf, pages
 from .backends import NumberVerificationBackend
-from .protocol.profiles import is_loopback, origin
+from .protocol.profiles import is_loopback
 
 MIDDLEWARE = "numverify_django.middleware.NumberVerificationMiddleware"
+USERNAME_LENGTH = 32
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 
@@ -27,7 +32,7 @@ def check_installation(app_configs, **kwargs):
 
 
 def _check_backend():
-    backends = [import_string(path) for path in django_settings.AUTHENTICATION_BACKENDS]
+    backends = _backends()
     ours = [index for index, backend in enumerate(backends) if issubclass(backend, NumberVerificationBackend)]
     if not ours:
         hint = "Add 'numverify_django.backends.NumberVerificationBackend' to AUTHENTICATION_BACKENDS."
@@ -35,19 +40,59 @@ def _check_backend():
         return
     others = [backend for backend in backends[: ours[0]] if issubclass(backend, OIDCAuthenticationBackend)]
     if others:
-        hint = "List the number verification backend before it: the first to recognise a callback handles it."
+        hint = "List ours first in AUTHENTICATION_BACKENDS: the first to recognise a callback handles it."
         text = f"{others[0].__module__}.{others[0].__qualname__} stands before the number verification backend."
         yield Warning(text, hint=hint, id="numverify.W020")
 
 
 def _check_middleware():
-    order = list(django_settings.MIDDLEWARE)
-    if MIDDLEWARE not in order:
+    order = list(map(_part, django_settings.MIDDLEWARE))
+    ours = [index for index, part in enumerate(order) if issubclass(part, import_string(MIDDLEWARE))]
+    if not ours:
         hint = f"Add '{MIDDLEWARE}' to MIDDLEWARE, after AuthenticationMiddleware."
         yield Error("The number verification middleware is missing.", hint=hint, id="numverify.E021")
-    elif AUTHENTICATION not in order[: order.index(MIDDLEWARE)]:
-        hint = f"Move '{MIDDLEWARE}' below '{AUTHENTICATION}': it reads request.user."
+    elif not any(issubclass(part, AuthenticationMiddleware) for part in order[: ours[0]]):
+        hint = f"In MIDDLEWARE move '{MIDDLEWARE}' below '{AUTHENTICATION}': it reads request.user."
         yield Error("The number verification middleware stands too early.", hint=hint, id="numverify.E022")
+
+
+@register(Tags.models)
+def check_user_model(app_configs, **kwargs):
+    """Report a user model of which ``create_user`` cannot make an account for an unknown number."""
+    makers = [part for part in _backends() if issubclass(part, NumberVerificationBackend)]
+    is_ours = any(part.create_user is NumberVerificationBackend.create_user for part in makers)
+    if not is_ours or conf.problems() or conf.get().unknown_number == "deny":
+        return []
+    model = get_user_model()
+    missing = [field.name for field in model._meta.concrete_fields if _lacks_value(field, model.USERNAME_FIELD)]
+    if not missing:
+        return []
+    hint = "Override create_user in a backend of your own, or set NUMVERIFY['UNKNOWN_NUMBER'] to 'deny'."
+    text = f"An unknown number cannot get an account: {model.__name__} needs {', '.join(missing)}."
+    return [Error(text, hint=hint, id="numverify.E026")]
+
+
+def _lacks_value(field, username):
+    """Tell whether an account needs a value in this field that neither create_user nor the model gives."""
+    if field.name == username:
+        return (field.max_length or USERNAME_LENGTH) < USERNAME_LENGTH
+    is_dated = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
+    if field.null or field.has_default() or field.has_db_default() or field.primary_key or is_dated:
+        return False
+    return field.unique or not field.empty_strings_allowed
+
+
+def _backends():
+    return [_part(path) for path in django_settings.AUTHENTICATION_BACKENDS]
+
+
+def _part(path):
+    """Return the class at ``path``, or ``object`` where there is none: that is for others to report."""
+    try:
+        found = import_string(path)
+    except ImportError:
+        return object
+    return found if isinstance(found, type) else object
 
 
 def _check_urls():
@@ -56,19 +101,24 @@ def _check_urls():
     except NoReverseMatch:
         hint = "Add path('numverify/', include('numverify_django.urls')) to the URLconf."
         yield Error("The URLs of numverify_django are not included.", hint=hint, id="numverify.E023")
+    try:
+        conf.problems() or pages.fallback("")
+    except NoReverseMatch:
+        hint = "Correct NUMVERIFY['FALLBACK_URL']: a path that begins with '/', a URL, or a URL name."
+        yield Error("NUMVERIFY['FALLBACK_URL'] is the name of no URL.", hint=hint, id="numverify.E025")
 
 
 @register(Tags.security)
 def check_sessions(app_configs, **kwargs):
     """Report session settings that lose or replay logins."""
     found = []
-    if django_settings.SESSION_COOKIE_SAMESITE == "Strict":
+    if str(django_settings.SESSION_COOKIE_SAMESITE).lower() == "strict":
         hint = (
             "Set SESSION_COOKIE_SAMESITE = 'Lax': with 'Strict' browsers come back from the operator without a session."
         )
         found.append(Error("SESSION_COOKIE_SAMESITE is 'Strict'.", hint=hint, id="numverify.E024"))
     if django_settings.SESSION_ENGINE == "django.contrib.sessions.backends.signed_cookies":
-        hint = "Use a session engine on the server: a signed cookie that was copied outlives logging out."
+        hint = "Set SESSION_ENGINE to one on the server: a signed cookie that was copied outlives logging out."
         found.append(Warning("Sessions are kept in signed cookies.", hint=hint, id="numverify.W021"))
     return found
 
@@ -93,25 +143,25 @@ def check_choices(app_configs, **kwargs):
         hint = "Set NUMVERIFY['STORE_NUMBER'] to 'masked' unless the law asks you to keep numbers."
         found.append(Warning("The audit keeps whole numbers.", hint=hint, id="numverify.W004"))
     for operator in settings.operators:
-        found.extend(_check_operator(operator))
+        found.extend(_check_operator(operator, is_alone=len(settings.operators) == 1))
     return found
 
 
-def _check_operator(operator):
+def _check_operator(operator, is_alone):
     where = f"NUMVERIFY['OPERATORS']['{operator.name}']"
-    if operator.issuer and is_loopback(_host(operator.issuer)):
+    if operator.issuer and is_loopback(urlsplit(operator.issuer).hostname):
         hint = "Set ISSUER to the operator's: this one is a sandbox, which vouches for any number."
         yield Warning(f"{where} runs on this machine.", hint=hint, id="numverify.W005")
     if operator.id_token == "absent":  # noqa: S105
         hint = "Set ID_TOKEN to 'required' as soon as the operator sends one."
         yield Warning(f"{where} accepts answers without an ID token.", hint=hint, id="numverify.W006")
+    if not is_alone and operator.id_token == "absent" and not operator.response_iss:  # noqa: S105
+        hint = "Set ID_TOKEN to 'required' or RESPONSE_ISS to True as soon as it sends an ID token or iss."
+        text = f"{where} is one of several, and nothing says that a callback comes from it (RFC 9700 2.1)."
+        yield Warning(text, hint=hint, id="numverify.W009")
     if not operator.pkce:
         hint = "Set PKCE to True unless the operator refuses it."
         yield Warning(f"{where} does without PKCE.", hint=hint, id="numverify.W007")
     if operator.login_hint != "none":
         hint = "Set LOGIN_HINT to 'none' unless the operator demands it: it puts the number into a URL."
         yield Warning(f"{where} sends the number in the authorization request.", hint=hint, id="numverify.W008")
-
-
-def _host(url):
-    return origin(url)[1].rpartition(":")[0] or origin(url)[1]

@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -14,11 +15,19 @@ from typing import NamedTuple
 
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
+from django.utils.encoding import force_bytes
+from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
 from .protocol import jose
 from .protocol.exceptions import Misconfigured
+from .protocol.phone import REGIONS
 from .protocol.profiles import PROFILES, SHARE, VERIFY, Operator, Profile
+
+PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
+PURPOSE = re.compile(r"dpv:[A-Za-z]+")
+URL = re.compile(r"https?://[^/\s]+/\S*", re.ASCII | re.IGNORECASE)
+SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 3.3
 
 
 class Problem(NamedTuple):
@@ -90,11 +99,20 @@ text = instance_of(str, "a string")
 flag = instance_of(bool, "True or False")
 
 
-def positive(value):
-    """Accept a number above zero."""
-    if type(value) not in (int, float) or not value > 0:
-        raise ValueError("must be a number above 0")
-    return value
+def optional(reader):
+    """Return a reader that accepts None, the default, as well as what ``reader`` accepts."""
+    return lambda value: None if value is None else reader(value)
+
+
+def positive(most):
+    """Return a reader that accepts a number above zero and at most ``most``."""
+
+    def read(value):
+        if type(value) not in (int, float) or not 0 < value <= most:
+            raise ValueError(f"must be a number above 0 and at most {most}")
+        return value
+
+    return read
 
 
 def texts(value):
@@ -113,28 +131,46 @@ def peppers(value):
 
 def networks(value):
     """Accept a list of addresses or networks in CIDR form."""
-    return tuple(ipaddress.ip_network(item, strict=False) for item in texts(value))
+    try:
+        return tuple(ipaddress.ip_network(item, strict=False) for item in texts(value))
+    except ValueError as error:
+        raise ValueError('must be a list of addresses or networks such as "10.0.0.0/8"') from error
 
 
 def prefixes(value):
     """Accept a list of country prefixes such as "+34"."""
-    if any(not item.startswith("+") or not item[1:].isdecimal() for item in texts(value)):
+    if not all(PREFIX.fullmatch(item) for item in texts(value)):
         raise ValueError('must be a list of prefixes such as "+34"')
     return tuple(value)
 
 
 def scopes(value):
-    """Accept a list of scope values of which exactly one names a purpose (CAMARA: one ``dpv:`` purpose)."""
-    if sum(item.startswith("dpv:") for item in texts(value)) != 1:
-        raise ValueError("must be a list of scope values with exactly one that starts with 'dpv:'")
+    """Accept a list of scope values that name exactly one purpose (CAMARA: one ``dpv:`` purpose)."""
+    fine = all(SCOPE.fullmatch(item) for item in texts(value))
+    if not fine or " ".join(value).count("dpv:") != 1:
+        raise ValueError(
+            "must be a list of scope values without blanks, with one purpose such as 'dpv:ServiceProvision'"
+        )
     return tuple(value)
 
 
 def purpose(value):
     """Accept one ``dpv:`` purpose."""
-    if not text(value).startswith("dpv:") or len(value.split()) != 1:
-        raise ValueError("must be one purpose that starts with 'dpv:'")
+    if not PURPOSE.fullmatch(text(value)):
+        raise ValueError("must be one purpose such as 'dpv:ServiceProvision'")
     return value
+
+
+def url(value):
+    """Accept an absolute http or https URL."""
+    if not URL.match(text(value)):
+        raise ValueError("must be an absolute URL")
+    return value
+
+
+def url_or_name(value):
+    """Accept a URL or the name of one, lazy or not; a check resolves it once there is a URLconf."""
+    return value if isinstance(value, Promise) else text(value)
 
 
 def callable_or_path(value):
@@ -147,23 +183,23 @@ def callable_or_path(value):
 
 def region(value):
     """Accept an ISO 3166-1 country code such as "ES"."""
-    if len(text(value)) != 2 or not value.isascii() or not value.isupper():
-        raise ValueError('must be a country code such as "ES"')
+    if text(value) not in REGIONS:
+        raise ValueError('must be a country code of ISO 3166-1 such as "ES"')
     return value
 
 
 SITE_KEYS = {
     "UNKNOWN_NUMBER": one_of("create", "deny"),
-    "DEFAULT_REGION": region,
-    "FALLBACK_URL": text,
+    "DEFAULT_REGION": optional(region),
+    "FALLBACK_URL": url_or_name,
     "STORE_NUMBER": one_of("masked", "full"),
     "PEPPERS": peppers,
-    "ATTEMPT_LIFETIME": positive,
-    "RETENTION_DAYS": positive,
+    "ATTEMPT_LIFETIME": positive(3600),
+    "RETENTION_DAYS": positive(36_500),
     "REDIRECT_MODE": one_of("redirect", "interstitial"),
     "TRUSTED_PROXIES": networks,
     "ALLOW_STAFF": flag,
-    "LOGIN_POLICY": callable_or_path,
+    "LOGIN_POLICY": optional(callable_or_path),
 }
 OPERATOR_KEYS = {
     "ISSUER": text,
@@ -181,17 +217,17 @@ OPERATOR_KEYS = {
     "ASSERTION_AUDIENCE": one_of("endpoint", "issuer"),
     "ID_TOKEN": one_of("required", "absent"),
     "ID_TOKEN_ALG": one_of(*jose.KEY_TYPES),
-    "RESPONSE_ISS": flag,
+    "RESPONSE_ISS": optional(flag),
     "PKCE": flag,
-    "PURPOSE": purpose,
-    "SCOPES": scopes,
+    "PURPOSE": optional(purpose),
+    "SCOPES": optional(scopes),
     "OPERATION": one_of(VERIFY, SHARE),
     "HASHED": flag,
     "LOGIN_HINT": one_of("none", "tel", "plain"),
     "SEND_DEVICE": flag,
-    "REDIRECT_URI": text,
+    "REDIRECT_URI": optional(url),
     "PREFIXES": prefixes,
-    "TIMEOUT": positive,
+    "TIMEOUT": positive(300),
     "ALLOW_LOOPBACK": flag,
 }
 
@@ -206,7 +242,8 @@ def _load():
     found = []
     values = _read(raw, SITE_KEYS, "NUMVERIFY", found, apart={"OPERATORS"})
     operators = tuple(_operator(name, keys, found) for name, keys in raw["OPERATORS"].items())
-    values.setdefault("peppers", _derived_peppers())
+    if "peppers" not in values:
+        values["peppers"] = _derived_peppers()
     return (None, found) if found else (Settings(operators=operators, **values), [])
 
 
@@ -221,7 +258,7 @@ def _read(raw, readers, where, found, apart=frozenset()):
             continue
         try:
             values[key.lower()] = readers[key](value)
-        except (ValueError, ImportError) as error:
+        except (ValueError, TypeError, ImportError) as error:
             # the value itself may be a secret: only what it should be is told
             told = str(error) if str(error).startswith("must be") else "cannot be read or imported"
             found.append(Problem("E003", f"{where}['{key}'] {told}.", f"Correct {where}['{key}']."))
@@ -229,7 +266,7 @@ def _read(raw, readers, where, found, apart=frozenset()):
 
 
 def _unknown(key, known, where):
-    close = difflib.get_close_matches(str(key), known, n=1)
+    close = difflib.get_close_matches(str(key).upper(), known, n=1)
     hint = f"Did you mean '{close[0]}'?" if close else f"Known keys: {', '.join(sorted(known))}."
     return Problem("E002", f"{where} has an unknown key '{key}'.", hint)
 
@@ -237,6 +274,9 @@ def _unknown(key, known, where):
 def _operator(name, raw, found):
     """Return the Operator in ``raw``, or None with Problems added to ``found``."""
     where = f"NUMVERIFY['OPERATORS']['{name}']"
+    if not isinstance(name, str) or not 0 < len(name) <= 64:
+        found.append(Problem("E003", f"{where}: its name must be a string of 1 to 64 characters.", f"Rename {where}."))
+        return None
     if not isinstance(raw, dict):
         found.append(Problem("E003", f"{where} must be a dict.", f"Correct {where}."))
         return None
@@ -257,7 +297,7 @@ def _profile(value, where, found):
     """Return the Profile that ``value`` names or leads to, or None with a Problem added to ``found``."""
     try:
         profile = PROFILES.get(value) or import_string(value)
-    except (ImportError, AttributeError, TypeError):
+    except (ImportError, AttributeError, TypeError, ValueError):
         profile = None
     if isinstance(profile, Profile):
         return profile
@@ -274,7 +314,7 @@ def _build(name, profile, values):
     if values.get("private_key"):
         defaults["client_auth"] = "private_key_jwt"
     merged = defaults | values
-    merged["allow_loopback"] = values.get("allow_loopback", False) or django_settings.DEBUG
+    merged.setdefault("allow_loopback", django_settings.DEBUG)
     return Operator(name=name, profile=profile, **merged)
 
 
@@ -282,16 +322,25 @@ def _missing(profile, values, where):
     """Yield a Problem for each key without which this operator cannot be talked to."""
 
     def given(key):
-        return values.get(key) or getattr(profile, key, None)
+        return values.get(key, getattr(profile, key, None))
 
     if not given("client_id"):
         yield Problem("E005", f"{where} has no CLIENT_ID.", "Set it to what the operator gave you.")
     if not given("api_root"):
         yield Problem("E005", f"{where} has no API_ROOT.", "Set it to what stands before /number-verification/.")
-    if not given("issuer") and not (given("authorization_endpoint") and given("token_endpoint")):
+    if given("issuer"):
+        return
+    if not (given("authorization_endpoint") and given("token_endpoint")):
         yield Problem("E005", f"{where} has no ISSUER.", "Set it, or AUTHORIZATION_ENDPOINT and TOKEN_ENDPOINT.")
-    if not given("issuer") and given("id_token") == "required":
-        yield Problem("E005", f"{where} has no ISSUER to check ID tokens with.", "Set it.")
+        return
+    needs_issuer = {
+        "ID tokens": given("id_token") == "required",
+        "iss in the callback": given("response_iss") is True,
+        "ASSERTION_AUDIENCE": values.get("assertion_audience") == "issuer",
+    }
+    if any(needs_issuer.values()):
+        what = " and ".join(name for name, needed in needs_issuer.items() if needed)
+        yield Problem("E005", f"{where} has no ISSUER, which {what} must name.", "Set it.")
 
 
 def _contradictions(operator, where):
@@ -301,6 +350,9 @@ def _contradictions(operator, where):
     if operator.hashed and not operator.profile.accepts_hash:
         hint = "Remove HASHED, or choose a profile whose dialect has hashedPhoneNumber."
         yield Problem("E008", f"{where} sets HASHED, and its profile takes no hashed numbers.", hint)
+    if operator.send_device and not operator.profile.accepts_device:
+        hint = "Remove SEND_DEVICE, or choose a profile whose dialect has a device."
+        yield Problem("E008", f"{where} sets SEND_DEVICE, and its profile takes no device.", hint)
     if operator.id_token == "absent" and not operator.pkce:  # noqa: S105
         yield Problem("E009", f"{where} has neither ID token nor PKCE.", "Set PKCE to True or ID_TOKEN to 'required'.")
 
@@ -325,7 +377,7 @@ def _address_problems(operator, where):
     for name in names:
         url = getattr(operator, name)
         try:
-            if url:
+            if url is not None:
                 operator.check_url(url)
         except Misconfigured:
             hint = "Use https. For an operator on this machine set ALLOW_LOOPBACK and an ISSUER of the same origin."
@@ -335,7 +387,7 @@ def _address_problems(operator, where):
 def _derived_peppers():
     """Return peppers from SECRET_KEY and its fallbacks, for a site that set none; a check says what that means."""
     keys = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
-    return tuple(hmac.new(key.encode(), b"numverify_django.pepper", hashlib.sha256).hexdigest() for key in keys)
+    return tuple(hmac.new(force_bytes(key), b"numverify_django.pepper", hashlib.sha256).hexdigest() for key in keys)
 
 
 def _reset(*, setting, **kwargs):

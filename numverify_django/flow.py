@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from django.http import QueryDict
 from django.urls import reverse
+from django.views.decorators.debug import sensitive_variables
 
 from . import conf, session, signals, transport
 from .models import Opened, Use, VerificationAttempt
@@ -40,6 +41,7 @@ class Claimed:
     deadline: transport.Deadline = field(repr=False)
 
 
+@sensitive_variables()
 def begin(request, operator, number, *, use, next_url):
     """Open an attempt to prove ``number`` (None: to be told it); return it and the URL to send the browser to.
 
@@ -67,6 +69,7 @@ def begin(request, operator, number, *, use, next_url):
     return VerificationAttempt.objects.open(state=asked.state, opened=opened, **row), asked.url
 
 
+@sensitive_variables()
 def claim(request):
     """Return the Claimed attempt of this callback, whose query is emptied before anything can see or report it.
 
@@ -96,6 +99,7 @@ def receive(claimed):
     return authorization.parse_response(claimed.params, claimed.operator, metadata)
 
 
+@sensitive_variables()
 def verify(request, claimed, response):
     """Spend the code for a token and the token for the one paid call; return the Verification, or raise."""
     talk = _talk(claimed, response, session.client_address(request))
@@ -107,10 +111,7 @@ def verify(request, claimed, response):
 
 def _talk(claimed, response, client_address):
     operator, operation = claimed.operator, claimed.attempt.operation
-    metadata = yield from _directory.metadata(operator)
-    token = yield from conversation.exchange(
-        operator, metadata, _directory, response, opened=claimed.opened, operation=operation
-    )
+    token = yield from conversation.exchange(operator, _directory, response, opened=claimed.opened, operation=operation)
     return (
         yield from conversation.ask(
             operator,
@@ -122,30 +123,25 @@ def _talk(claimed, response, client_address):
     )
 
 
+@sensitive_variables()
 def fill(request, claimed, verification):
     """End an attempt that fills a form: the number waits on its row for this browser, and nobody is logged in."""
     number = verification.number
     sealed = session.keep(session.browser_of(request), number=number.e164)
     claimed.attempt.succeed(None, number, kept=sealed)
     session.record_filled(request, claimed.attempt)
-    announce(signals.number_verified, request, user=None, attempt=claimed.attempt)
+    signals.send(signals.number_verified, request, user=None, attempt=claimed.attempt)
 
 
+@sensitive_variables()
 def fail(request, attempt, opened, error):
-    """End ``attempt`` with ``error``; where trying again makes sense its number is kept for this browser."""
+    """End ``attempt`` with ``error``, unless it is over; where trying again makes sense its number is kept."""
     values = {"next": opened.next_url}
     if isinstance(error, Unavailable | Error) and opened.number:
         values["number"] = opened.number
-    attempt.fail(error, kept=session.keep(session.browser_of(request), **values))
-    logger.info("attempt %s ended: %s, %s", attempt.reference_shown, error.outcome, error.code)
-    announce(signals.number_verification_failed, request, attempt=attempt, reason=error.code)
-
-
-def announce(signal, request, **facts):
-    """Send ``signal``; a listener that fails is logged by its name and breaks nothing."""
-    for listener, result in signal.send_robust(sender=VerificationAttempt, request=request, **facts):
-        if isinstance(result, Exception):
-            logger.error("a signal's listener failed: %r raised %s", listener, type(result).__name__)
+    if attempt.fail(error, kept=session.keep(session.browser_of(request), **values)):
+        logger.info("attempt %s ended: %s, %s", attempt.reference_shown, error.outcome, error.code)
+        signals.send(signals.number_verification_failed, request, attempt=attempt, reason=error.code)
 
 
 def _metadata(operator, deadline):

@@ -1,6 +1,5 @@
 """The one question a person is asked."""
 
-import phonenumbers
 from django import forms
 from django.utils.text import get_text_list
 from django.utils.translation import gettext_lazy as _
@@ -11,21 +10,23 @@ from .protocol.phone import InvalidNumber, PhoneNumber
 
 
 class PhoneNumberForm(forms.Form):
-    """A mobile number; ``cleaned_data`` has the PhoneNumber (None: the operator is to tell it) and its ``operator``."""
+    """A mobile number: ``cleaned_data`` has a PhoneNumber that an operator serves, or None: one is to tell it."""
 
     phone_number = forms.CharField(
         label=_("Mobile number"),
+        help_text=_("Works on mobile data. Turn Wi-Fi and VPN off first."),
         required=False,
+        strip=False,  # of control characters as well, which no number has
         widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "tel"}),
     )
     next = forms.CharField(required=False, widget=forms.HiddenInput)
     operation = forms.ChoiceField(choices=[("", ""), (profiles.SHARE, "")], required=False, widget=forms.HiddenInput)
 
     def clean(self):
-        """Choose the operator of the number, or the one that shares where none was typed."""
+        """Read the number, and see that there is an operator to ask."""
         data = super().clean()
         settings = conf.get()
-        typed = "" if data.get("operation") == profiles.SHARE else data.get("phone_number", "")
+        typed = "" if data.get("operation") == profiles.SHARE else data.get("phone_number", "").strip(" ")
         if self.errors:
             return data
         try:
@@ -33,8 +34,7 @@ class PhoneNumberForm(forms.Form):
         except InvalidNumber as error:
             self.add_error("phone_number", _explain(error.code, settings.default_region))
             return data
-        data["operator"] = profiles.select(settings.operators, data["phone_number"])
-        if data["operator"] is None:
+        if profiles.select(settings.operators, data["phone_number"]) is None:
             self.add_error("phone_number", _where(settings.operators) if typed else _("Enter your mobile number"))
         return data
 
@@ -43,10 +43,7 @@ def _explain(code, region):
     """Return what to do about an InvalidNumber of this ``code``."""
     if code == "characters":
         return _("Use digits only")
-    example = phonenumbers.example_number_for_type(region or "ES", phonenumbers.PhoneNumberType.MOBILE)
-    spelling = phonenumbers.PhoneNumberFormat.NATIONAL if region else phonenumbers.PhoneNumberFormat.INTERNATIONAL
-    text = _("Enter a mobile number with all its digits, like %(example)s")
-    return text % {"example": phonenumbers.format_number(example, spelling)}
+    return _("Enter a mobile number with all its digits, like %(example)s") % {"example": PhoneNumber.example(region)}
 
 
 def _where(operators):

@@ -27,29 +27,33 @@ class NumberVerificationMiddleware:
         """Answer StepUpRequired: log in, confirm on our page, or go to the operator at once."""
         if not isinstance(exception, StepUpRequired):
             return None
+        try:
+            return pages.guard(self._answer(request))
+        except Misconfigured as error:
+            return pages.guard(pages.show_misconfigured(request, error))
+
+    def _answer(self, request):
         here = request.get_full_path()
         if _is_fetch(request):
             return JsonResponse({"error": "step_up_required", "login_url": reverse("numverify:login")}, status=403)
         if not request.user.is_authenticated:
             return redirect_to_login(here)
-        try:
-            return self._confirm(request, here)
-        except Misconfigured as error:
-            return pages.show_misconfigured(request, error)
+        return self._confirm(request, here)
 
     def _confirm(self, request, here):
         number = own_number(request.user)
-        operator = number and profiles.select(conf.get().operators, number)
-        if request.method != "GET" or operator is None:
+        if request.method != "GET" or number is None:
             return HttpResponseRedirect(f"{reverse('numverify:login')}?{urlencode({'next': here})}")
+        operator = profiles.select(conf.get().operators, number)
         attempt, url = flow.begin(request, operator, number, use=Use.STEP_UP, next_url=here)
         return pages.leave(request, attempt, url, here)
 
 
 def _is_fetch(request):
-    """Tell whether a script or a prefetch asks, which must start nothing: only a person's navigation may.
+    """Tell whether a script, a frame or a prefetch asks, which must start nothing: only a person's navigation may.
 
     A browser too old to say so is believed: its session cookie, SameSite=Lax, goes with no foreign subrequest.
     """
-    mode = request.headers.get("Sec-Fetch-Mode", "navigate")
-    return mode != "navigate" or "Sec-Purpose" in request.headers
+    navigates = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+    is_page = request.headers.get("Sec-Fetch-Dest", "document") == "document"
+    return not (navigates and is_page) or "Sec-Purpose" in request.headers or "Purpose" in request.headers

@@ -1,5 +1,6 @@
 """The audit row, which is also the single-use state store, and the numbers that were proved."""
 
+import re
 import secrets
 import uuid
 from dataclasses import asdict, dataclass, field
@@ -9,6 +10,7 @@ from django.conf import settings as django_settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
 
 from . import conf, sealing
 from .protocol import exceptions
@@ -17,6 +19,7 @@ from .protocol.profiles import SHARE, VERIFY
 
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # none that are mistaken for one another
 REFERENCE_LENGTH = 7
+REFERENCE = re.compile(f"[{REFERENCE_ALPHABET}]{{{REFERENCE_LENGTH}}}")
 OPEN_MAX = 20  # attempts that one browser may have open at once
 GRACE = timedelta(seconds=60)  # what a claimed attempt may need beyond its lifetime
 
@@ -46,6 +49,7 @@ class Opened:
 class AttemptManager(models.Manager):
     """Every change of an attempt is one conditional UPDATE, so that of several callers exactly one wins."""
 
+    @sensitive_variables()
     def open(self, *, state, browser, operator, operation, use, opened, user=None):
         """Return a pending attempt that ``state`` and ``browser`` (random texts) together can claim."""
         number, now = opened.phone_number, timezone.now()
@@ -62,6 +66,7 @@ class AttemptManager(models.Manager):
             **number_columns(number),
         )
 
+    @sensitive_variables()
     def claim(self, state, browser):
         """Return the attempt and what it Opened to the one caller that may finish it.
 
@@ -82,12 +87,16 @@ class AttemptManager(models.Manager):
         raise exceptions.Replayed
 
     def tidy(self, browser):
-        """End what ``browser`` left open: attempts whose time is over, and the oldest where there are too many."""
-        pending = self.filter(browser_digest=sealing.digest(browser), outcome=Outcome.PENDING)
-        rows = list(pending.order_by("-created_at").values_list("pk", "expires_at"))
-        over = timezone.now() - GRACE
-        self._end([pk for pk, expires_at in rows if expires_at < over], exceptions.Expired())
-        self._end([pk for pk, _ in rows[OPEN_MAX - 1 :]], exceptions.Cancelled())
+        """End what ``browser`` left open too long or too often, and erase what its failed attempts kept for a retry."""
+        mine = self.filter(browser_digest=sealing.digest(browser)).order_by("-created_at")
+        rows = list(mine.filter(~models.Q(sealed="") | models.Q(outcome=Outcome.PENDING)))
+        now, pending = timezone.now(), [row for row in rows if not row.is_over]
+        self._end([row.pk for row in pending if row.expires_at < now - GRACE], exceptions.Expired())
+        self._end([row.pk for row in pending[OPEN_MAX - 1 :]], exceptions.Cancelled())
+        # A number that fills a form stays until its lifetime is over.
+        kept = [row for row in rows if row.is_over and (row.outcome != Outcome.VERIFIED or row.expires_at < now)]
+        if kept:
+            self.filter(pk__in=[row.pk for row in kept]).update(sealed="")
 
     def _end(self, keys, error):
         if keys:
@@ -185,8 +194,8 @@ class VerificationAttempt(models.Model):
             raise exceptions.Expired
 
     def fail(self, error, kept=""):
-        """Record ``error`` (a NumberVerifyError) as the outcome, unless there is one; ``kept`` is sealed text."""
-        self._end(**ending(error) | {"sealed": kept})
+        """Record ``error`` (a NumberVerifyError) and tell whether there was no outcome yet; ``kept`` is sealed text."""
+        return self._end(**ending(error) | {"sealed": kept})
 
     def _end(self, **columns):
         """Tell whether this call gave the attempt its one terminal outcome."""

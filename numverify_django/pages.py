@@ -1,6 +1,7 @@
 """What a person is shown: the page group of each reason, and the answers that several views give."""
 
 import logging
+from functools import wraps
 from urllib.parse import urlencode
 
 from django.conf import settings as django_settings
@@ -8,7 +9,8 @@ from django.contrib.sites.shortcuts import get_current_site
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.http import HttpResponseRedirect
 from django.shortcuts import render, resolve_url
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
+from django.utils.cache import add_never_cache_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from . import conf
@@ -16,6 +18,8 @@ from .protocol.exceptions import Misconfigured
 
 logger = logging.getLogger(__name__)
 
+# Not no-referrer: under it browsers post a form with "Origin: null", which Django's CSRF check refuses.
+REFERRER_POLICY = "same-origin"
 NOT_OPEN, UNFINISHED = "not_open", "unfinished"
 # Every other reason is an error, whose page says that the check did not finish.
 GROUPS = {
@@ -55,6 +59,24 @@ def safe_next(request, candidate):
     return resolve_url(django_settings.LOGIN_REDIRECT_URL)
 
 
+def guard(response):
+    """Return ``response`` so that it is kept in no cache and shown in no frame, and other sites are not told of it."""
+    add_never_cache_headers(response)
+    response["X-Frame-Options"] = "DENY"
+    response.headers.setdefault("Referrer-Policy", REFERRER_POLICY)
+    return response
+
+
+def guarded(view):
+    """Return ``view`` with its answers guarded."""
+
+    @wraps(view)
+    def answer(request, *args, **kwargs):
+        return guard(view(request, *args, **kwargs))
+
+    return answer
+
+
 def show(request, template, next_url, status=200, **context):
     """Return the page ``template`` with what every page needs."""
     context |= {
@@ -62,7 +84,7 @@ def show(request, template, next_url, status=200, **context):
         "signed_in": request.user.is_authenticated,
         "action_url": reverse("numverify:login"),
         "login_url": _with_next(reverse("numverify:login"), next_url),
-        "fallback_url": _fallback(next_url),
+        "fallback_url": _fallback_or_none(next_url),
         "next_url": next_url,
     }
     return render(request, f"numverify/{template}", context, status=status)
@@ -70,7 +92,7 @@ def show(request, template, next_url, status=200, **context):
 
 def show_failure(request, group, next_url, status=200, **context):
     """Return the failure page of ``group``."""
-    context |= {"group": group, "minutes": _lifetime() // 60}
+    context |= {"group": group, "minutes": max(1, round(_lifetime() / 60))}
     return show(request, f"failed/{group}.html", next_url, status=status, **context)
 
 
@@ -106,17 +128,21 @@ def _with_next(url, next_url):
     return f"{url}{joiner}{urlencode({'next': next_url})}" if next_url else url
 
 
-def _fallback(next_url):
-    """Return the other way in, or an empty text; a wrong setting must not break the page that tells of it."""
+def fallback(next_url):
+    """Return the other way in, or an empty text; raise Misconfigured or NoReverseMatch where it is set wrongly."""
+    chosen = conf.get().fallback_url
+    return _with_next(resolve_url(chosen), next_url) if chosen else ""
+
+
+def _fallback_or_none(next_url):
     try:
-        fallback = conf.get().fallback_url
-    except Misconfigured:
+        return fallback(next_url)
+    except (Misconfigured, NoReverseMatch):  # must not break the page that tells of it; a check says why
         return ""
-    return _with_next(resolve_url(fallback), next_url) if fallback else ""
 
 
 def _lifetime():
     try:
         return conf.get().attempt_lifetime
     except Misconfigured:
-        return conf.Settings.attempt_lifetime
+        return conf.Settings().attempt_lifetime

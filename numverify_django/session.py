@@ -6,14 +6,19 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings as django_settings
+from django.contrib.auth import logout
+from django.contrib.sessions.backends.base import UpdateError
 from django.core.exceptions import PermissionDenied
 from django.utils.functional import cached_property
 
 from . import conf, sealing
-from .models import Outcome, Use, VerificationAttempt, VerifiedNumber
+from .models import REFERENCE, Outcome, Use, VerificationAttempt, VerifiedNumber
+from .protocol import profiles
+from .protocol.exceptions import Cancelled
 from .protocol.phone import PhoneNumber
 
 KEY = "numverify"
+SKEW = 60  # seconds by which the clocks of a site's machines may differ
 
 
 class StepUpRequired(PermissionDenied):
@@ -41,6 +46,16 @@ def browser_of(request):
 def record_proof(request, verified_number):
     """Remember that ``verified_number`` (a VerifiedNumber) was proved just now in this session."""
     _remember(request, proof={"number": verified_number.pk, "at": time.time(), "operator": verified_number.operator})
+
+
+def renew_key(request):
+    """Give the session a new key, or raise Cancelled where it was ended meanwhile, by logging out elsewhere."""
+    try:
+        request.session.save()  # cycle_key alone would bring it back
+    except UpdateError as error:
+        logout(request)
+        raise Cancelled("the session was ended meanwhile") from error
+    request.session.cycle_key()
 
 
 def record_filled(request, attempt):
@@ -82,7 +97,8 @@ def attempt_of(request, **which):
 
 def attempt_called(request, reference):
     """Return this browser's attempt with ``reference``, with or without its hyphen, or None."""
-    return attempt_of(request, reference=reference.replace("-", "").upper())
+    plain = reference.replace("-", "").upper()
+    return attempt_of(request, reference=plain) if REFERENCE.fullmatch(plain) else None
 
 
 def kept_values(request, reference):
@@ -92,11 +108,18 @@ def kept_values(request, reference):
 
 
 def own_number(user):
-    """Return the PhoneNumber that ``user`` proved last, or None."""
+    """Return the PhoneNumber that ``user`` proved last, or None where there is none that an operator serves now."""
     if not user.is_authenticated:
         return None
     record = VerifiedNumber.objects.filter(user=user.pk).order_by("-last_verified_at").first()
-    return record and record.phone_number
+    is_served = record and profiles.select(conf.get().operators, record.phone_number)
+    return record.phone_number if is_served else None
+
+
+def is_proved_since(request, moment):
+    """Tell whether this session's user proved a number of theirs after ``moment`` (an aware datetime)."""
+    proof = NumberVerification(request)
+    return proof.is_verified and proof.verified_at > moment
 
 
 def client_address(request):
@@ -110,9 +133,10 @@ def client_address(request):
 
 def _address(text):
     try:
-        return ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
+    return getattr(address, "ipv4_mapped", None) or address  # how a dual-stack socket sees an IPv4 client
 
 
 class NumberVerification:
@@ -120,18 +144,22 @@ class NumberVerification:
 
     def __init__(self, request):
         self._request = request
+        self._found = {}  # one VerifiedNumber, under the proof's number and the user it was looked up for
 
-    @cached_property
+    @property
     def _proof(self):
         return self._request.session.get(KEY, {}).get("proof")
 
-    @cached_property
+    @property
     def _verified_number(self):
         """The VerifiedNumber of the proof while it is still this user's, or None."""
-        user = self._request.user
-        if self._proof is None or not user.is_authenticated:
+        user, proof = self._request.user, self._proof
+        if proof is None or not user.is_authenticated:
             return None
-        return VerifiedNumber.objects.filter(pk=self._proof["number"], user=user.pk).first()
+        which = (proof["number"], user.pk)
+        if which not in self._found:
+            self._found = {which: VerifiedNumber.objects.filter(pk=which[0], user=which[1]).first()}
+        return self._found[which]
 
     @property
     def is_verified(self):
@@ -159,7 +187,7 @@ class NumberVerification:
             return False
         if isinstance(max_age, timedelta):
             max_age = max_age.total_seconds()
-        return max_age is None or 0 <= time.time() - self._proof["at"] <= max_age
+        return max_age is None or -SKEW <= time.time() - self._proof["at"] <= max_age
 
     @cached_property
     def filled(self):

@@ -10,3 +10,8 @@ number_verification_failed = Signal()
 number_linked = Signal()
 #: After an account was created for an unknown number. Arguments: request, user, attempt.
 user_created = Signal()
+
+
+def send(signal, request, *, attempt, **facts):
+    """Send ``signal`` about ``attempt``, whose class is the sender."""
+    signal.send_robust(sender=type(attempt), request=request, attempt=attempt, **facts)

@@ -44,6 +44,12 @@ class Deadline:
         self._clock = clock
         self._end = clock() + seconds
 
+    def within(self, seconds):
+        """Return the deadline that comes first: this one, or one in ``seconds`` (None: this one)."""
+        if seconds is None or self._end - self._clock() <= seconds:
+            return self
+        return Deadline(seconds, self._clock)
+
     def remaining(self):
         """Return the seconds left, or raise TimeoutError."""
         left = self._end - self._clock()
@@ -72,6 +78,7 @@ def run(conversation, deadline, correlator=""):
 def send(request, deadline, correlator=""):
     """Return the operator's Response, whatever its status, or raise a NumberVerifyError."""
     headers = {**HEADERS, **request.headers} | ({"x-correlator": correlator} if correlator else {})
+    deadline = deadline.within(request.patience)
     token = _deadline.set(deadline)
     try:
         response = _exchange(request, headers, deadline)
@@ -87,9 +94,19 @@ def _exchange(request, headers, deadline):
     prepared = requests.Request(request.method, request.url, headers=headers, data=request.body).prepare()
     raw = _adapter().send(prepared, stream=True, timeout=deadline.remaining()).raw
     try:
-        return Response(raw.status, {name.lower(): value for name, value in raw.headers.items()}, _read(raw))
+        return Response(raw.status, {name.lower(): value for name, value in raw.headers.items()}, _body(raw))
     finally:
         raw.close()  # a connection whose answer was read to its end is back in the pool and stays open
+
+
+def _body(raw):
+    """Return the body, or nothing where it is not fit to be read and the status says all: redirect, 429, 5xx."""
+    try:
+        return _read(raw)
+    except (ResponseInvalid, ResponseTooLarge):
+        if raw.status == 429 or raw.status >= 500 or 300 <= raw.status < 400:
+            return b""
+        raise
 
 
 def _read(raw):
@@ -147,23 +164,18 @@ class _StrictResponse(http.client.HTTPResponse):
 
 
 class _Kept:
-    """A connection that opens within the deadline, and is not reused after IDLE_MAX seconds of rest."""
+    """A connection that rests IDLE_MAX at most and opens within the deadline, but for resolving the operator's name."""
 
     response_class = _StrictResponse
     used_at = 0.0
 
     def _new_conn(self):
         failure = OSError("the name has no address")
-        for family, kind, proto, _, address in socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM):
-            opened = _Socket(family, kind, proto)
+        found = socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM)
+        for left, (family, kind, proto, _, address) in zip(range(len(found), 0, -1), found, strict=True):
             try:
-                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                opened.settimeout(_deadline.get().remaining())
-                opened.connect(address)
-                opened.settimeout(_deadline.get().remaining())  # what the TLS handshake may take in all
-                return opened
+                return _connected(_Socket(family, kind, proto), address, _deadline.get().remaining() / left)
             except OSError as error:
-                opened.close()
                 failure = error
         raise failure
 
@@ -173,7 +185,22 @@ class _Kept:
 
     @property
     def is_connected(self):
+        if getattr(self.sock, "pending", int)():
+            return False  # decrypted already: more than the answer came, and it would pass for the next one
         return super().is_connected and time.monotonic() - self.used_at < IDLE_MAX
+
+
+def _connected(opened, address, seconds):
+    """Return the socket ``opened``, connected within ``seconds``; its address may be one of several to try."""
+    try:
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opened.settimeout(seconds)
+        opened.connect(address)
+        opened.settimeout(_deadline.get().remaining())  # what the TLS handshake may take in all
+    except OSError:
+        opened.close()
+        raise
+    return opened
 
 
 class _Connection(_Kept, HTTPConnection):

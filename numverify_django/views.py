@@ -3,13 +3,11 @@
 import logging
 import traceback
 
-from django.contrib.auth import authenticate, login
+from django.contrib.auth import authenticate, login, logout
 from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
 from django.http import HttpResponseRedirect
 from django.utils.decorators import method_decorator
-from django.views.decorators.cache import never_cache
-from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.generic import View
@@ -18,7 +16,7 @@ from . import conf, flow, pages, session, signals
 from .forms import PhoneNumberForm
 from .models import Outcome, Use
 from .protocol import profiles
-from .protocol.exceptions import Expired, Misconfigured, NumberVerifyError, PolicyRefused, Replayed
+from .protocol.exceptions import Cancelled, Expired, Misconfigured, NumberVerifyError, PolicyRefused, Replayed
 from .protocol.phone import PhoneNumber
 
 logger = logging.getLogger(__name__)
@@ -26,15 +24,13 @@ logger = logging.getLogger(__name__)
 
 @method_decorator(login_not_required, name="dispatch")
 @method_decorator(transaction.non_atomic_requests, name="dispatch")  # no transaction spans an operator call
+@method_decorator(pages.guarded, name="dispatch")
 @method_decorator(sensitive_post_parameters(), name="dispatch")
 @method_decorator(csrf_protect, name="dispatch")
-@method_decorator(xframe_options_deny, name="dispatch")
-@method_decorator(never_cache, name="dispatch")
 class NumberVerificationView(View):
     """What all our pages have in common: nobody else's page may frame, cache, forge or be told about them."""
 
-    # Not no-referrer: under it browsers post a form with "Origin: null", which Django's CSRF check refuses.
-    referrer_policy = "same-origin"
+    referrer_policy = pages.REFERRER_POLICY
 
     def dispatch(self, request, *args, **kwargs):
         try:
@@ -52,44 +48,47 @@ class LoginView(NumberVerificationView):
 
     def get(self, request):
         """Show the form."""
-        return self._show(request, PhoneNumberForm(initial={"next": request.GET.get("next", "")}))
+        return self._ask(request, request.GET.get("next", ""))
 
+    @sensitive_variables()
     def post(self, request):
-        """Start a verification: of the number kept by a failed attempt, of the account's own, or of the one typed."""
+        """Verify the number typed, the account's own, or the one that a failed attempt kept; or ask for it again."""
+        typed = request.POST.get("phone_number")
+        if "retry" in request.POST and not typed:
+            kept = session.kept_values(request, request.POST["retry"])
+            if "number" not in kept:
+                return self._ask(request, request.POST.get("next", ""))
+            return self._begin(request, PhoneNumber(kept["number"]), kept["next"])
+        own = session.own_number(request.user)
+        if own and not typed:
+            return self._begin(request, own, request.POST.get("next"))
         form = PhoneNumberForm(request.POST)
-        number, next_url = self._known_number(request)
-        if number is not None:
-            operator = profiles.select(conf.get().operators, number)
-        elif form.is_valid():
-            operator, number = form.cleaned_data["operator"], form.cleaned_data["phone_number"]
-        else:
+        if not form.is_valid():
             return self._show(request, form, status=400)
-        if operator is None:
-            return self._show(request, form, status=400)
-        next_url = pages.safe_next(request, next_url or request.POST.get("next"))
+        return self._begin(request, form.cleaned_data["phone_number"], form.cleaned_data["next"])
+
+    @sensitive_variables()
+    def _begin(self, request, number, next_url):
+        operator = profiles.select(conf.get().operators, number)
+        if operator is None:  # the settings changed since the number was kept
+            return self._ask(request, next_url)
+        next_url = pages.safe_next(request, next_url)
         use = Use.STEP_UP if request.user.is_authenticated else Use.LOGIN
         attempt, url = flow.begin(request, operator, number, use=use, next_url=next_url)
         return pages.leave(request, attempt, url, next_url)
 
-    def _known_number(self, request):
-        """Return a number that needs no typing and the ``next`` kept with it, or (None, None)."""
-        if reference := request.POST.get("retry"):
-            values = session.kept_values(request, reference)
-            if "number" in values:
-                return PhoneNumber(values["number"]), values["next"]
-        if own := session.own_number(request.user) if not request.POST.get("phone_number") else None:
-            return own, None
-        return None, None
+    def _ask(self, request, next_url):
+        return self._show(request, PhoneNumberForm(initial={"next": next_url}))
 
     def _show(self, request, form, status=200):
-        next_url = pages.safe_next(request, form["next"].value())
         context = {
             "form": form,
             "share": profiles.select(conf.get().operators, None) is not None,
             "use": Use.STEP_UP if request.user.is_authenticated else Use.LOGIN,
             "own_number": session.own_number(request.user),
-            "cancel_url": next_url,
+            "cancel_url": pages.safe_next(request, ""),  # not next: that page would ask again
         }
+        next_url = pages.safe_next(request, form["next"].value())
         return pages.show(request, "login.html", next_url, status=status, **context)
 
 
@@ -114,27 +113,34 @@ class CallbackView(NumberVerificationView):
     http_method_names = ["get"]  # HEAD and OPTIONS spend nothing
     referrer_policy = "no-referrer"  # its address holds the code (RFC 9700 4.2.4), and its pages no form
 
-    @method_decorator(sensitive_variables())
     def get(self, request):
         """Finish the attempt that this callback belongs to, or say why it cannot be."""
         try:
             claimed = flow.claim(request)
         except NumberVerifyError as error:
             return self._not_ours(request, error)
-        next_url = pages.safe_next(request, claimed.opened.next_url)
-        try:
-            self._finish(request, claimed)
-        except NumberVerifyError as error:
-            return self._failed(request, claimed, error)
-        except Exception as error:  # a site's hook, or the database: the attempt must end, and a person sees no 500
-            told = "".join(
-                traceback.format_tb(error.__traceback__)
-            )  # without the error's text, which may quote a number
-            logger.error("the callback failed: %s\n%s", type(error).__name__, told)
-            return self._failed(request, claimed, Misconfigured())
-        return HttpResponseRedirect(next_url)
+        attempt, next_url = claimed.attempt, pages.safe_next(request, claimed.opened.next_url)
+        if attempt.use == Use.STEP_UP and session.is_proved_since(request, attempt.created_at):
+            flow.fail(request, attempt, claimed.opened, Cancelled())  # another tab was quicker: nothing is left to pay
+            return HttpResponseRedirect(next_url)
+        error = self._finish(request, claimed)
+        return self._failed(request, claimed, error) if error else HttpResponseRedirect(next_url)
 
+    @sensitive_variables()
     def _finish(self, request, claimed):
+        """Run the verification to its end; return the NumberVerifyError that ended it, or None."""
+        try:
+            self._verify(request, claimed)
+        except NumberVerifyError as error:
+            return error
+        except Exception as error:  # a site's hook, or the database: the attempt must end, and a person sees no 500
+            # Without the error's text, which may quote a number.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("the callback failed: %s\n%s", type(error).__name__, where)
+            return Misconfigured()
+        return None
+
+    def _verify(self, request, claimed):
         response = flow.receive(claimed)
         attempt = claimed.attempt
         if attempt.use == Use.FILL:
@@ -146,13 +152,18 @@ class CallbackView(NumberVerificationView):
         if attempt.use == Use.LOGIN:
             login(request, user)
         else:
-            request.session.cycle_key()
+            session.renew_key(request)
         session.record_proof(request, attempt.verified_number)
-        flow.announce(signals.number_verified, request, user=user, attempt=attempt)
+        signals.send(signals.number_verified, request, user=user, attempt=attempt)
 
     def _failed(self, request, claimed, error):
-        flow.fail(request, claimed.attempt, claimed.opened, error)
-        return pages.to_failed(claimed.attempt)
+        attempt = claimed.attempt
+        flow.fail(request, attempt, claimed.opened, error)
+        if attempt.outcome != Outcome.VERIFIED:
+            return pages.to_failed(attempt)
+        if attempt.use == Use.LOGIN:
+            logout(request)  # it failed after the proof was recorded: nobody stays half logged in
+        return pages.show_failure(request, pages.UNFINISHED, "", status=503, use=attempt.use)
 
     def _not_ours(self, request, error):
         """Answer a callback that claimed nothing: the page is the same whatever was wrong with it."""
@@ -168,11 +179,12 @@ class FailedView(NumberVerificationView):
 
     http_method_names = ["get", "head"]
 
+    @sensitive_variables()
     def get(self, request):
         """Show the page of the attempt that ``reference`` names."""
         attempt = session.attempt_called(request, request.GET.get("reference", ""))
         if attempt is None or attempt.outcome in (Outcome.PENDING, Outcome.VERIFIED):
             return pages.show_failure(request, pages.NOT_OPEN, "", status=404)
-        values = session.kept(session.browser_of(request), attempt)
-        context = {"reference": attempt.reference_shown, "retry": "number" in values, "use": attempt.use}
-        return pages.show_failure(request, pages.group_of(attempt.reason), values.get("next", ""), **context)
+        kept = session.kept(session.browser_of(request), attempt)
+        context = {"reference": attempt.reference_shown, "retry": "number" in kept, "use": attempt.use}
+        return pages.show_failure(request, pages.group_of(attempt.reason), kept.get("next", ""), **context)

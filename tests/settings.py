@@ -1,6 +1,7 @@
 """The site that the tests run: the app as the README says, on SQLite or on what NUMVERIFY_TEST_DATABASE names."""
 
 import os
+import tempfile
 from urllib.parse import unquote, urlsplit
 
 SECRET_KEY = "only-for-tests-" + "0123456789abcdef" * 3
@@ -60,9 +61,9 @@ NUMVERIFY = {
 def _database(url):
     """Return Django's settings for a postgresql:// URL, or for a SQLite file where there is none."""
     if not url:
-        options = {"transaction_mode": "IMMEDIATE", "timeout": 20}
-        test = {"NAME": os.path.join(os.path.dirname(__file__), "test.sqlite3")}
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": test["NAME"], "OPTIONS": options, "TEST": test}
+        # A file, because threads share it; without options, as most sites have it.
+        test = {"NAME": os.path.join(tempfile.gettempdir(), f"numverify_{os.getpid()}.sqlite3")}
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": test["NAME"], "TEST": test}
     parts = urlsplit(url)
     return {
         "ENGINE": "django.db.backends.postgresql",

@@ -55,6 +55,7 @@ def test_one_of_ten_racing_callbacks_logs_in(site, sandbox):
 
     statuses = sorted(answer.status_code for answer in answers)
     assert statuses[0] == 302
-    assert set(statuses[1:]) <= {409, 410}
+    # 400: the session in which it began ended meanwhile, because the winner's got a new key
+    assert set(statuses[1:]) <= {400, 409, 410}
     assert (sandbox.hops().count("token"), sandbox.hops().count("verify")) == (1, 1)
     assert VerificationAttempt.objects.get().outcome == "verified"

@@ -107,7 +107,7 @@ def test_three_outcomes_stand_in_the_admin_with_masked_numbers(demo, browser):
     assert "Turn Wi-Fi off and try again" in Browser(demo.site).log_in("600 000 011").text
 
     page = admin_of(demo).get("/admin/numverify_django/verificationattempt/").text
-    rows = re.findall(r'<td class="field-outcome">(\w+)</td>.*?<td class="field-number_shown">(.*?)</td>', page)
+    rows = re.findall(r'<td class="field-outcome">(\w+)</td>.*?<td class="field-masked">(.*?)</td>', page)
     assert rows[:3] == [("Unavailable", "•••11"), ("Mismatch", "•••02"), ("Verified", "•••01")]
     assert "60000000" not in page
 

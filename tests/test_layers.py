@@ -42,11 +42,11 @@ RANKS = {
 APART = ("sandbox", "migrations")
 OWNERS = {  # third-party package -> the modules that may import it
     "jwt": ["protocol.jose"],
-    "phonenumbers": ["protocol.phone", "forms"],
+    "phonenumbers": ["protocol.phone"],
     "requests": ["transport"],
     "urllib3": ["transport"],
     "mozilla_django_oidc": ["backends", "checks"],
-    "cryptography": ["sealing"],
+    "cryptography": ["protocol.jose", "sealing"],
     "flask": ["sandbox"],
     "werkzeug": ["sandbox"],
     "authlib": ["sandbox"],

@@ -622,6 +622,14 @@ def test_compression_bomb_is_never_inflated(listen):
     assert time.monotonic() - begun < 2
 
 
+@pytest.mark.parametrize("status", ["302 Found", "429 Too Many Requests", "503 Service Unavailable"])
+@pytest.mark.parametrize("body", [gzip.compress(b"x"), b"x" * (BODY_MAX + 1)], ids=["compressed", "too large"])
+def test_body_that_is_not_fit_to_be_read_does_not_hide_the_status(listen, status, body):
+    headers = ("Content-Encoding: gzip",) if body[:1] != b"x" else ()
+    response = get(listen(answering(http(body, status, *headers))).url)
+    assert (response.status, response.body) == (int(status[:3]), b"")
+
+
 def test_identity_encoding_is_accepted(listen):
     assert get(listen(answering(http(b"{}", "200 OK", "Content-Encoding: identity"))).url).body == b"{}"
 
@@ -786,6 +794,19 @@ def test_tls_connection_is_kept(listen, tls):
     assert len(server.connections) == 1
 
 
+def test_surplus_behind_an_answer_is_not_the_next_answer(listen, tls):
+    def serve(server, connection):
+        server.read(connection)
+        first = http(b"1")
+        connection.sendall(first + b"#" * (8192 - len(first)) + http(b"evil"))  # one record, more than one read takes
+        if server.read(connection):
+            connection.sendall(http(b"2"))
+
+    context, file = tls()
+    said = [said for said, _ in ask_trusting(file, listen(serve, context).url, times=2)]
+    assert said == ["1", "1"]  # each on a connection of its own
+
+
 def test_unknown_certificate_authority_is_refused(listen, tls):
     server = listen(answering(http(b"evil")), tls()[0])
     ends(OperatorUnavailable, server.url, post, LONG)
@@ -869,3 +890,50 @@ def test_truncated_tls_answer_is_unavailable(listen, tls):
     context, file = tls()
     server = listen(sending(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}"), context)
     assert [said for said, _ in ask_trusting(file, server.url)] == ["operator_unavailable"]
+
+
+# Addresses
+
+
+def resolving(monkeypatch, *addresses):
+    """Make every name resolve to ``addresses``, which are (family, socket address)."""
+    found = [(family, socket.SOCK_STREAM, 0, "", address) for family, address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **keys: found)
+
+
+def test_address_of_a_family_that_this_machine_lacks_is_passed_over(listen, monkeypatch):
+    server = listen(answering(http(b"fine")))
+    resolving(monkeypatch, (socket.AF_IPX, ("::1", 1)), (socket.AF_INET, ("127.0.0.1", server.port)))
+    assert get("http://operator.test").body == b"fine"
+
+
+def test_address_that_swallows_packets_leaves_time_for_the_next(listen, monkeypatch):
+    server = listen(answering(http(b"fine")))
+    with socket.create_server(("127.0.0.2", 0), backlog=0) as hole:
+        waiting = [socket.socket() for _ in range(4)]  # they fill the backlog: the kernel drops what comes after
+        for client in waiting:
+            client.setblocking(False)
+            client.connect_ex(hole.getsockname())
+        resolving(monkeypatch, (socket.AF_INET, hole.getsockname()), (socket.AF_INET, ("127.0.0.1", server.port)))
+        begun = time.monotonic()
+        body = get("http://operator.test", seconds=2).body
+        for client in waiting:
+            client.close()
+    assert body == b"fine"
+    assert 0.9 < time.monotonic() - begun < 2
+
+
+def test_patience_of_a_request_ends_it_before_the_deadline(listen):
+    server = listen(lambda server, connection: server.read(connection) and server.read(connection))
+    begun = time.monotonic()
+    with pytest.raises(OperatorTimeout):
+        transport.send(Request("jwks", "GET", server.url, patience=SHORT), Deadline(LONG))
+    assert SHORT <= time.monotonic() - begun < SHORT + SLACK
+
+
+def test_patience_does_not_outlast_the_deadline(listen):
+    server = listen(lambda server, connection: server.read(connection) and server.read(connection))
+    begun = time.monotonic()
+    with pytest.raises(OperatorTimeout):
+        transport.send(Request("jwks", "GET", server.url, patience=LONG), Deadline(SHORT))
+    assert time.monotonic() - begun < SHORT + SLACK

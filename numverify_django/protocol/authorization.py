@@ -62,7 +62,7 @@ def parse_response(params, operator, metadata):
         raise ERRORS.get(error, exceptions.CallbackInvalid)
     if code is None or not CODE.fullmatch(code):
         raise exceptions.CallbackInvalid("no usable code")
-    return AuthorizationResponse(code)
+    return AuthorizationResponse(code, metadata)
 
 
 def check_issuer(issuer, operator, metadata):

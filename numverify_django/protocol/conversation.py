@@ -4,6 +4,7 @@ Synchronous and asynchronous transports drive the same generators, so there is o
 """
 
 import time
+from functools import partial
 from typing import NamedTuple
 
 from . import jose, tokens, verification
@@ -19,6 +20,7 @@ from .exceptions import (
 from .messages import AccessToken, Metadata, Request
 from .profiles import VERIFY
 
+PATIENCE = 2  # seconds to ask again for what is still usable: the login that asks needs the rest of its time
 FRESH = 600  # seconds in which metadata and keys are used without asking again
 STALE = 3600  # seconds in which they are still used while the operator cannot be asked
 COOL_DOWN = 60  # seconds between two refetches for a key that is not there, and between two tries of an outage
@@ -47,7 +49,7 @@ class Directory:
         """Yield the discovery request where it is due; return the operator's Metadata (OIDC Discovery 4)."""
         if _is_complete(operator):
             return _metadata(operator, {})
-        return (yield from self._cached(("metadata", operator.fingerprint), lambda: discover(operator)))
+        return (yield from self._cached(("metadata", operator.fingerprint), partial(discover, operator)))
 
     def verified(self, token, operator, metadata):
         """Yield the key request where it is due; return the ID token's payload (bytes), or raise IdTokenInvalid.
@@ -57,7 +59,7 @@ class Directory:
         algorithm = operator.id_token_alg
         kid = jose.read_kid(token, algorithm)  # before any fetch: a wrong algorithm costs nothing
         key = ("keys", operator.fingerprint, metadata.jwks_uri)
-        known = yield from self._cached(key, lambda: fetch_keys(metadata.jwks_uri))
+        known = yield from self._cached(key, partial(fetch_keys, metadata.jwks_uri))
         try:
             return jose.verify(token, known.candidates(kid, algorithm), algorithm)
         except IdTokenInvalid:
@@ -76,18 +78,18 @@ class Directory:
         finally:
             self._refetched[key] = self._clock()
 
-    def _cached(self, key, conversation):
-        held = self._held.get(key)
-        if held is not None and self._clock() < held.due:
+    def _cached(self, key, fetch):
+        now, held = self._clock(), self._held.get(key)
+        if held is not None and now < held.due:
             return held.value
+        if held is None or now >= held.since + STALE:
+            return (yield from self._fetched(key, fetch()))
+        # One login asks, and not for long; the others go on with what is known, an outage through.
+        self._held[key] = held._replace(due=min(now + COOL_DOWN, held.since + STALE))
         try:
-            return (yield from self._fetched(key, conversation()))
+            return (yield from self._fetched(key, fetch(patience=PATIENCE)))
         except NumberVerifyError:
-            if held is None or self._clock() >= held.since + STALE:
-                raise
-            # Not every login of an outage may spend its time on asking in vain.
-            self._held[key] = held._replace(due=min(self._clock() + COOL_DOWN, held.since + STALE))
-            return held.value
+            return self._held[key].value
 
     def _fetched(self, key, conversation):
         begun = self._clock()
@@ -98,31 +100,31 @@ class Directory:
         return value
 
 
-def discover(operator):
+def discover(operator, patience=None):
     """Yield the discovery request; return the Metadata, or raise (OIDC Discovery 4.3: the issuer must be equal)."""
     url = operator.discovery_url or f"{(operator.issuer or '').rstrip('/')}/.well-known/openid-configuration"
     operator.check_url(url)
-    document = _document((yield Request("discovery", "GET", url)))
+    document = _document((yield Request("discovery", "GET", url, patience=patience)))
     if document.get("issuer") != operator.issuer:
         raise Misconfigured("the discovery document is of another issuer than ISSUER")
     return _metadata(operator, document)
 
 
-def fetch_keys(jwks_uri):
+def fetch_keys(jwks_uri, patience=None):
     """Yield the JWKS request; return the operator's KeySet."""
     if jwks_uri is None:
         raise IdTokenInvalid("an ID token came, and there is no JWKS_URI to check it with")
-    return jose.KeySet.parse(_document((yield Request("jwks", "GET", jwks_uri))))
+    return jose.KeySet.parse(_document((yield Request("jwks", "GET", jwks_uri, patience=patience))))
 
 
-def exchange(operator, metadata, directory, response, *, opened, operation, clock=time.time):
+def exchange(operator, directory, response, *, opened, operation, clock=time.time):
     """Yield the token request and, where due, the key request; return the validated AccessToken.
 
     ``opened`` has the attempt's ``nonce``, ``verifier`` and ``redirect_uri``.
     """
     request = tokens.token_request(
         operator,
-        metadata,
+        response.metadata,
         code=response.code,
         verifier=opened.verifier,
         redirect_uri=opened.redirect_uri,
@@ -133,7 +135,7 @@ def exchange(operator, metadata, directory, response, *, opened, operation, cloc
         if operator.id_token == "required":  # noqa: S105
             raise IdTokenInvalid("the token response has no ID token")
         return AccessToken(received.access_token)
-    payload = yield from directory.verified(received.id_token, operator, metadata)
+    payload = yield from directory.verified(received.id_token, operator, response.metadata)
     return tokens.validate_id_token(
         payload, operator, nonce=opened.nonce, access_token=received.access_token, now=clock()
     )
@@ -172,12 +174,14 @@ def _is_complete(operator):
 def _metadata(operator, document):
     """Return the Metadata of the settings, completed by the discovery ``document``; what is configured wins."""
     found = {
-        name: getattr(operator, name) or document.get(name)
+        name: getattr(operator, name) or document.get(name) or None
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
     }
     for url in filter(None, found.values()):
         operator.check_url(url)
     if not (found["authorization_endpoint"] and found["token_endpoint"]):
         raise Misconfigured("the discovery document names no authorization or token endpoint")
+    if operator.id_token == "required" and not found["jwks_uri"]:  # noqa: S105
+        raise Misconfigured("the discovery document names no jwks_uri to check ID tokens with")
     supported = document.get("authorization_response_iss_parameter_supported") is True
     return Metadata(**found, response_iss=supported if operator.response_iss is None else operator.response_iss)

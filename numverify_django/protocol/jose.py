@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from .exceptions import IdTokenInvalid, Misconfigured, ResponseInvalid
 
@@ -77,8 +78,8 @@ def sign(claims, private_key, algorithm, key_id):
     """Return a signed JWT; ``private_key`` is PEM. Raises Misconfigured where the key does not fit the algorithm."""
     try:
         return SIGNER.encode(claims, private_key, algorithm=algorithm, headers={"kid": key_id})
-    except (jwt.PyJWTError, ValueError, TypeError, NotImplementedError, AttributeError):  # the last: a public key
-        # The cause may quote the key: it is dropped.
+    except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, NotImplementedError, AttributeError):
+        # An AttributeError comes of a public key. The cause may quote the key: it is dropped.
         raise Misconfigured("PRIVATE_KEY does not fit ASSERTION_ALG") from None
 
 

@@ -13,13 +13,17 @@ REFUSED = re.compile("[\0\ud800-\udfff]")  # texts that no database or UTF-8 tak
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An HTTP request to an operator: ``hop`` names it in logs and timings; header names are lower-case."""
+    """An HTTP request to an operator: ``hop`` names it in logs and timings; header names are lower-case.
+
+    ``patience`` is how many seconds it may take at most, where that is less than what is left of the deadline.
+    """
 
     hop: str
     method: str
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
+    patience: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,13 @@ class AuthorizationRequest:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationResponse:
-    """A successful authorization response: only ``authorization.parse_response`` makes one."""
+    """A successful authorization response, and the metadata it was checked against, where its code may be spent.
+
+    Only ``authorization.parse_response`` makes one.
+    """
 
     code: str = field(repr=False)
+    metadata: Metadata
 
 
 @dataclass(frozen=True, slots=True)

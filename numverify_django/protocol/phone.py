@@ -3,14 +3,16 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import partial
 
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 E164 = re.compile(r"\+[1-9][0-9]{4,14}")
 # What people type. phonenumbers itself would also read letters, extensions, parameters and foreign digits.
-TYPED = re.compile(r"\+?[0-9()./ \u00a0\u2010\u2011-]+")
+TYPED = re.compile(r"\(?\+?[0-9()./ \u00a0\u2010\u2011-]+")
 TYPED_MAX = 40
+REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)  # ISO 3166-1
 MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
 NON_GEOGRAPHIC = "001"  # satellite and other networks without a country
 
@@ -54,6 +56,14 @@ class PhoneNumber:
         if not _is_mobile(number):
             raise InvalidNumber("not_mobile")
         return cls(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+
+    @classmethod
+    def example(cls, region=None):
+        """Return how a mobile number is spelled: nationally in ``region``, else with its ``+`` (str)."""
+        example = partial(phonenumbers.example_number_for_type, num_type=PhoneNumberType.MOBILE)
+        national = region and example(region)  # one region has none
+        spelling = PhoneNumberFormat.NATIONAL if national else PhoneNumberFormat.INTERNATIONAL
+        return phonenumbers.format_number(national or example("ES"), spelling)
 
     @property
     def masked(self):

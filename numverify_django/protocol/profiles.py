@@ -12,8 +12,8 @@ from . import exceptions
 
 VERIFY, SHARE = "verify", "share"
 # No user, fragment, blank, backslash or percent in the authority: parsers disagree about where these lead.
-URL = re.compile(r"(?:https?)://[a-z0-9._:\[\]-]+(?:[/?][!\"$-\[\]-~]*)?", re.ASCII | re.IGNORECASE)
-PRIVATE_DOMAINS = {"localhost", "localdomain", "local", "internal"}  # RFC 6761, RFC 6762, ICANN
+URL = re.compile(r"https?://[a-z0-9._:\[\]-]+(?:[/?][!\"$-\[\]-~]*)?", re.ASCII | re.IGNORECASE)
+PRIVATE_DOMAINS = {"localhost", "localdomain", "local", "internal", "arpa"}  # RFC 6761, 6762, 8375, ICANN
 TUNNELS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16"))  # may lead to any IPv4 address
 FRAUD_PREVENTION = "dpv:FraudPreventionAndDetection"
 SERVICE_PROVISION = "dpv:ServiceProvision"
@@ -200,7 +200,8 @@ def _is_public(url):
         address = ipaddress.ip_address(parts.hostname)
     except ValueError:
         return _is_public_name(parts.hostname.rstrip("."))
-    return address.is_global and not address.is_multicast and not any(address in network for network in TUNNELS)
+    special = address.is_multicast or address.is_reserved or getattr(address, "is_site_local", False)
+    return address.is_global and not special and not any(address in network for network in TUNNELS)
 
 
 def _is_public_name(name):

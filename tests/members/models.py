@@ -24,3 +24,21 @@ class Member(AbstractBaseUser):
 
     objects = MemberManager()
     USERNAME_FIELD = "code"
+
+
+class Demanding(AbstractBaseUser):
+    """A user model that needs more than a username: only its fields are looked at, it has no table."""
+
+    code = models.CharField(max_length=31)
+    email = models.EmailField(unique=True)
+    born = models.DateField()
+    nickname = models.CharField(max_length=50)
+    phone = models.CharField(max_length=20, unique=True, null=True)  # noqa: DJ001
+    points = models.IntegerField(default=0)
+    joined = models.DateTimeField(auto_now_add=True)
+    seen = models.DateTimeField(auto_now=True)
+
+    USERNAME_FIELD = "code"
+
+    class Meta:
+        managed = False

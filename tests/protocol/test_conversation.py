@@ -7,7 +7,7 @@ import pytest
 
 from numverify_django.protocol import conversation
 from numverify_django.protocol import exceptions as e
-from numverify_django.protocol.conversation import Directory, ask, exchange
+from numverify_django.protocol.conversation import PATIENCE, Directory, ask, exchange
 from numverify_django.protocol.exceptions import IdTokenInvalid, Misconfigured, OperatorTimeout, OperatorUnavailable
 from numverify_django.protocol.messages import AccessToken, AuthorizationRequest, AuthorizationResponse, Response
 
@@ -41,7 +41,7 @@ from .factories import (
 )
 
 OPENED = AuthorizationRequest(f"{ISSUER}/authorize", "state", NONCE, "verifier", CALLBACK)
-CODE = AuthorizationResponse("the-code")
+CODE = "the-code"
 
 
 def at_issuer(**keys):
@@ -169,8 +169,8 @@ def test_issuer_that_leads_elsewhere_is_not_even_asked(url):
     assert wire.hops == []
 
 
-@pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint"])
-@pytest.mark.parametrize("value", [None, ""])
+@pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint", "jwks_uri"])
+@pytest.mark.parametrize("value", [None, "", 0, False, [], {}], ids=repr)
 def test_document_without_an_endpoint_is_refused(name, value):
     refused(Misconfigured, find, Wire(discovery=discovery(**{name: value})))
 
@@ -394,6 +394,33 @@ def test_known_keys_serve_while_the_operator_cannot_be_asked(failure):
     assert wire.hops == ["jwks", "jwks"]
 
 
+def test_others_go_on_with_the_known_keys_while_one_asks_again():
+    clock, wire = Clock(), Wire(jwks=jwks(OURS))
+    directory = Directory(clock)
+    verified(directory, wire)
+    clock.now += 600
+    asking = directory.verified(id_token(), at_issuer(), metadata())
+    request = next(asking)
+    assert (request.hop, request.patience) == ("jwks", PATIENCE)
+    assert verified(directory, Wire()) == claims()
+    with pytest.raises(StopIteration) as finished:
+        asking.throw(OperatorTimeout())
+    assert json.loads(finished.value.value) == claims()
+
+
+def test_failed_refresh_does_not_bring_old_keys_back():
+    clock = Clock()
+    directory = Directory(clock)
+    verified(directory, Wire(jwks=jwks(OURS)))
+    clock.now += 600
+    slow = directory.verified(id_token(), at_issuer(), metadata())
+    next(slow)
+    assert verified(directory, Wire(jwks=jwks(NEW)), rotated_token()) == claims()
+    with pytest.raises(IdTokenInvalid):
+        slow.throw(OperatorTimeout())
+    assert verified(directory, Wire(), rotated_token()) == claims()
+
+
 def test_known_keys_end_after_an_hour():
     clock, wire = Clock(), Wire(jwks=[jwks(OURS), OperatorTimeout()])
     directory = Directory(clock)
@@ -467,9 +494,8 @@ def log_in(wire, alg="RS256", keys=None, now=NOW, where=None, **settings):
     """Return the AccessToken of an exchange at ``now``."""
     talk = exchange(
         at_issuer(id_token_alg=alg, **settings),
-        where or metadata(),
         Directory(Clock()),
-        CODE,
+        AuthorizationResponse(CODE, where or metadata()),
         opened=OPENED,
         operation="verify",
         clock=lambda: now,
@@ -530,9 +556,8 @@ def test_bad_id_token_is_refused_even_where_it_may_be_absent(token, profile):
     wire = Wire(token=answer(body), jwks=jwks(OURS))
     talk = exchange(
         operator(profile, issuer=ISSUER),
-        metadata(),
         Directory(Clock()),
-        CODE,
+        AuthorizationResponse(CODE, metadata()),
         opened=OPENED,
         operation="verify",
         clock=lambda: NOW,
@@ -567,6 +592,12 @@ def test_id_token_of_an_operator_without_keys_is_refused():
     wire = Wire(token=token_answer())
     refused(IdTokenInvalid, log_in, wire, id_token="absent", where=metadata(jwks_uri=None))
     assert wire.hops == ["token"]
+
+
+def test_code_is_spent_where_the_callback_was_checked():
+    wire = Wire(token=token_answer(), jwks=jwks(OURS))
+    log_in(wire, where=metadata(token_endpoint="https://operator.example/as-it-was"))
+    assert wire.requests[0].url == "https://operator.example/as-it-was"
 
 
 @pytest.mark.parametrize(

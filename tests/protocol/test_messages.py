@@ -130,7 +130,7 @@ VALUES = [
     Verification(OUR_NUMBER),
     BEARER,
     TokenSet(TOKEN, ID_TOKEN, True),
-    AuthorizationResponse(CODE),
+    AuthorizationResponse(CODE, metadata()),
     AuthorizationRequest(f"https://operator.example/?state={STATE}&nonce={NONCE}", STATE, NONCE, VERIFIER, CALLBACK),
     authorization.build_request(
         operator(login_hint="tel"), metadata(), operation="verify", number=OUR_NUMBER, redirect_uri=CALLBACK
@@ -170,9 +170,8 @@ ECHO = {"phoneNumber": OUR_NUMBER.e164, "token": TOKEN, "id": ID_TOKEN, "secret"
 def _exchange(response):
     talk = conversation.exchange(
         OPERATOR,
-        metadata(),
         conversation.Directory(),
-        AuthorizationResponse(CODE),
+        AuthorizationResponse(CODE, metadata()),
         opened=AuthorizationRequest("", STATE, NONCE, VERIFIER, CALLBACK),
         operation="verify",
     )

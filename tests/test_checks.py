@@ -1,0 +1,314 @@
+"""The system checks as ``manage.py check`` runs them: what each reports, and that doing what it says cures it."""
+
+from typing import NamedTuple
+
+import pytest
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+
+from numverify_django.backends import NumberVerificationBackend
+from numverify_django.checks import check_user_model
+from numverify_django.middleware import NumberVerificationMiddleware
+
+from . import settings as good
+
+OURS = "numverify_django.backends.NumberVerificationBackend"
+OTHER = "mozilla_django_oidc.auth.OIDCAuthenticationBackend"
+SESSIONS = "django.contrib.sessions.backends"
+MODEL = "django.contrib.auth.backends.ModelBackend"
+MIDDLEWARE = "numverify_django.middleware.NumberVerificationMiddleware"
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+OTHERS = [path for path in good.MIDDLEWARE if path != MIDDLEWARE]
+OPERATOR = {"PROFILE": "telefonica", "CLIENT_ID": "client", "CLIENT_SECRET": "secret"}
+CAREFUL = {"PEPPERS": ["0123456789abcdef" * 2], "FALLBACK_URL": "/accounts/login/"}
+BEFORE = {"AUTHENTICATION_BACKENDS": [OTHER, OURS]}
+CAMARA = {"PROFILE": "camara-v2", "ISSUER": "https://operator.example", "API_ROOT": "https://operator.example/api"}
+SANDBOX = {"ISSUER": "http://127.0.0.1:8000", "ALLOW_LOOPBACK": True}
+
+
+class OwnBackend(NumberVerificationBackend):
+    """A site's own."""
+
+
+class MakingBackend(NumberVerificationBackend):
+    """A site's own, which makes the accounts as its user model needs them."""
+
+    def create_user(self, claims):
+        """Return a user (never called here)."""
+
+
+class OwnMiddleware(NumberVerificationMiddleware):
+    """A site's own."""
+
+
+class OwnAuthenticationMiddleware(AuthenticationMiddleware):
+    """A site's own."""
+
+
+def numverify(operator=(), **others):
+    """Return the settings of a careful site; a key that is ``...`` is left out."""
+    given = CAREFUL | others
+    kept = {key: value for key, value in given.items() if value is not ...}
+    return {"NUMVERIFY": {"OPERATORS": {"movil": OPERATOR | dict(operator)}} | kept}
+
+
+@pytest.fixture
+def site(settings):
+    """Make the site a careful one, with some settings changed."""
+
+    def configure(changed=()):
+        for name, value in (numverify() | dict(changed)).items():
+            setattr(settings, name, value)
+
+    configure()
+    return configure
+
+
+def reported(deploy=True):
+    """Return our messages among those of every check that is registered."""
+    found = run_checks(include_deployment_checks=deploy)
+    return [message for message in found if (message.id or "").startswith("numverify.")]
+
+
+def ids(deploy=True):
+    return [message.id.removeprefix("numverify.") for message in reported(deploy)]
+
+
+class Case(NamedTuple):
+    """A check, the setting it is about, what makes it speak and what its hint asks for."""
+
+    id: str
+    named: str
+    broken: dict
+    cure: dict
+
+
+CASES = [
+    Case("E001", "NUMVERIFY", {"NUMVERIFY": {}}, numverify()),
+    Case("E002", "CLIENT_ID", numverify({"CLIENTID": "client"}), numverify({"CLIENT_ID": "client"})),
+    Case("E003", "ALLOW_STAFF", numverify(ALLOW_STAFF="no"), numverify(ALLOW_STAFF=False)),
+    Case("E004", "PROFILE", numverify({"PROFILE": "telefonika"}), numverify({"PROFILE": "telefonica"})),
+    Case("E005", "CLIENT_ID", numverify({"CLIENT_ID": ""}), numverify({"CLIENT_ID": "client"})),
+    Case("E006", "CLIENT_SECRET", numverify({"CLIENT_SECRET": ""}), numverify({"CLIENT_SECRET": "secret"})),
+    Case("E007", "ALLOW_LOOPBACK", numverify(SANDBOX | {"ALLOW_LOOPBACK": False}), numverify()),
+    Case("E008", "HASHED", numverify({"HASHED": True}), numverify()),
+    Case("E008", "SEND_DEVICE", numverify(CAMARA | {"SEND_DEVICE": True}), numverify(CAMARA)),
+    Case("E009", "PKCE", numverify({"PKCE": False, "ID_TOKEN": "absent"}), numverify({"PKCE": True})),
+    Case("E020", "AUTHENTICATION_BACKENDS", {"AUTHENTICATION_BACKENDS": [MODEL]}, {"AUTHENTICATION_BACKENDS": [OURS]}),
+    Case("E021", "MIDDLEWARE", {"MIDDLEWARE": OTHERS}, {"MIDDLEWARE": [*OTHERS, MIDDLEWARE]}),
+    Case("E022", "MIDDLEWARE", {"MIDDLEWARE": [MIDDLEWARE, *OTHERS]}, {"MIDDLEWARE": [*OTHERS, MIDDLEWARE]}),
+    Case("E023", "URLconf", {"ROOT_URLCONF": "django.contrib.auth.urls"}, {"ROOT_URLCONF": "tests.urls"}),
+    Case("E024", "SESSION_COOKIE_SAMESITE", {"SESSION_COOKIE_SAMESITE": "Strict"}, {"SESSION_COOKIE_SAMESITE": "Lax"}),
+    Case("E025", "FALLBACK_URL", numverify(FALLBACK_URL="no-such-url"), numverify(FALLBACK_URL="numverify:login")),
+    Case("W001", "PEPPERS", numverify(PEPPERS=...), numverify(PEPPERS=CAREFUL["PEPPERS"])),
+    Case("W002", "ALLOW_STAFF", numverify(ALLOW_STAFF=True), numverify(ALLOW_STAFF=False)),
+    Case("W003", "FALLBACK_URL", numverify(FALLBACK_URL=...), numverify(FALLBACK_URL="/accounts/login/")),
+    Case("W004", "STORE_NUMBER", numverify(STORE_NUMBER="full"), numverify(STORE_NUMBER="masked")),
+    Case("W005", "ISSUER", numverify(SANDBOX), numverify({"ISSUER": "https://operator.example"})),
+    Case("W006", "ID_TOKEN", numverify({"ID_TOKEN": "absent"}), numverify({"ID_TOKEN": "required"})),
+    Case("W007", "PKCE", numverify({"PKCE": False}), numverify({"PKCE": True})),
+    Case("W008", "LOGIN_HINT", numverify({"LOGIN_HINT": "tel"}), numverify({"LOGIN_HINT": "none"})),
+    Case("W020", "AUTHENTICATION_BACKENDS", BEFORE, {"AUTHENTICATION_BACKENDS": [OURS, OTHER]}),
+    Case(
+        "W021", "SESSION_ENGINE", {"SESSION_ENGINE": f"{SESSIONS}.signed_cookies"}, {"SESSION_ENGINE": f"{SESSIONS}.db"}
+    ),
+]
+each_case = pytest.mark.parametrize("case", CASES, ids=[f"{case.id} {case.named}" for case in CASES])
+
+
+def test_careful_site_is_silent(site):
+    assert ids() == []
+
+
+def test_site_as_the_readme_sets_it_up_is_warned_of_its_peppers_and_its_only_way_in(settings):
+    settings.NUMVERIFY = {"OPERATORS": {"telefonica": OPERATOR}}
+    assert (ids(deploy=False), ids(deploy=True)) == ([], ["W001", "W003"])
+
+
+@each_case
+def test_setting_is_reported(site, case):
+    site(case.broken)
+    assert ids() == [case.id]
+
+
+@each_case
+def test_doing_what_the_hint_says_cures_it(site, case):
+    site(case.broken)
+    site(case.cure)
+    assert ids() == []
+
+
+@each_case
+def test_message_has_a_hint_and_names_the_setting_to_change(site, case):
+    site(case.broken)
+    (message,) = reported()
+    assert message.hint
+    assert case.named in f"{message.msg} {message.hint}"
+
+
+@each_case
+def test_choices_are_warned_of_at_deployment_only(site, case):
+    site(case.broken)
+    assert ids(deploy=False) == ([] if case.id.startswith("W00") else [case.id])
+
+
+@each_case
+def test_errors_stop_the_site_and_warnings_do_not(site, case):
+    site(case.broken)
+    (message,) = reported()
+    assert message.is_serious() is case.id.startswith("E")
+
+
+def test_check_command_prints_message_hint_and_id_of_an_error(site):
+    site(numverify({"PKCE": "no"}))
+    with pytest.raises(SystemCheckError) as raised:
+        call_command("check")
+    where = "NUMVERIFY['OPERATORS']['movil']['PKCE']"
+    assert f"(numverify.E003) {where} must be True or False.\n\tHINT: Correct {where}." in str(raised.value)
+
+
+def test_check_command_prints_warnings_and_goes_on(site, capsys):
+    site(numverify(ALLOW_STAFF=True))
+    call_command("check", deploy=True)
+    assert "(numverify.W002) Staff may log in by SIM alone." in capsys.readouterr().err
+
+
+def test_check_command_is_silent_for_a_careful_site(site, capsys):
+    call_command("check")
+    assert capsys.readouterr().out == "System check identified no issues (0 silenced).\n"
+
+
+def test_each_operator_has_its_own_warning(site):
+    operators = {"one": OPERATOR | {"PKCE": False}, "two": OPERATOR, "three": OPERATOR | {"PKCE": False}}
+    site({"NUMVERIFY": CAREFUL | {"OPERATORS": operators}})
+    named = [message.msg.split()[0] for message in reported()]
+    assert named == ["NUMVERIFY['OPERATORS']['one']", "NUMVERIFY['OPERATORS']['three']"]
+
+
+LOOPBACK = ["http://localhost", "http://LOCALHOST:8000", "http://127.0.0.9:8000", "http://[::1]", "http://[::1]:8000"]
+
+
+@pytest.mark.parametrize("issuer", LOOPBACK)
+def test_sandbox_is_warned_of_however_its_address_is_spelled(site, issuer):
+    site(numverify(SANDBOX | {"ISSUER": issuer}))
+    assert ids() == ["W005"]
+
+
+def test_sandbox_of_a_site_in_development_is_warned_of_at_deployment(site, settings):
+    settings.DEBUG = True
+    site(numverify({"ISSUER": "http://127.0.0.1:8000"}))
+    assert ids() == ["W005"]
+
+
+def test_samesite_is_read_as_django_reads_it_in_any_case(site):
+    site({"SESSION_COOKIE_SAMESITE": "strict"})
+    assert ids() == ["E024"]
+
+
+# A site's own parts
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"AUTHENTICATION_BACKENDS": ["tests.test_checks.OwnBackend"]},
+        {"AUTHENTICATION_BACKENDS": [MODEL, OURS, OTHER]},
+        {"MIDDLEWARE": [*OTHERS, "tests.test_checks.OwnMiddleware"]},
+        {
+            "MIDDLEWARE": [
+                path.replace(AUTHENTICATION, "tests.test_checks.OwnAuthenticationMiddleware")
+                for path in good.MIDDLEWARE
+            ]
+        },
+    ],
+    ids=["backend", "backend after ours", "middleware", "authentication middleware"],
+)
+def test_own_subclass_or_later_backend_is_no_mistake(site, changed):
+    site(changed)
+    assert ids() == []
+
+
+# A check never crashes
+
+
+BROKEN = [
+    *[(value, ["E001"]) for value in (None, "text", [], {}, {"OPERATORS": None}, {"OPERATORS": ["movil"]})],
+    ({"OPERATORS": {"movil": None}}, ["E003"]),
+    ({"OPERATORS": {"movil": {}}}, ["E004"]),
+    ({"OPERATORS": {"movil": OPERATOR | {"PROFILE": ".OWN"}}}, ["E004"]),
+    ({"OPERATORS": {"movil": OPERATOR | {5: 6, None: ..., (): {}}}}, ["E002", "E002", "E002"]),
+    ({"OPERATORS": {"movil": OPERATOR}, 5: 6, None: None}, ["E002", "E002"]),
+    ({"OPERATORS": {"movil": OPERATOR}, "LOGIN_POLICY": ".own.policy"}, ["E003"]),
+    ({"OPERATORS": {"movil": OPERATOR | {"ISSUER": "https://[::1"}}}, ["E007"]),
+    ({"OPERATORS": {"movil": OPERATOR | {"ISSUER": "https://x.example:99999"}}}, ["E007"]),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), BROKEN, ids=[f"{value!a}" for value, _ in BROKEN])
+def test_broken_numverify_is_reported_and_crashes_no_check(site, value, expected):
+    site({"NUMVERIFY": value})
+    assert ids() == expected
+
+
+def test_site_without_numverify_is_told_to_set_it(site, settings):
+    del settings.NUMVERIFY
+    assert ids() == ["E001"]
+
+
+def test_broken_numverify_hides_no_mistake_of_the_installation(site):
+    site({"NUMVERIFY": {}, "MIDDLEWARE": OTHERS, "AUTHENTICATION_BACKENDS": [], "SESSION_COOKIE_SAMESITE": "Strict"})
+    assert sorted(ids()) == ["E001", "E020", "E021", "E024"]
+
+
+@pytest.mark.parametrize("path", ["", "missing.Part", "tests.test_checks.Missing", "tests.test_checks.ids"])
+@pytest.mark.parametrize(("name", "ours"), [("AUTHENTICATION_BACKENDS", [OURS]), ("MIDDLEWARE", good.MIDDLEWARE)])
+def test_part_that_is_no_class_crashes_no_check(site, name, ours, path):
+    site({name: [path, *ours]})
+    assert ids() == []
+
+
+def test_site_with_peppers_needs_no_secret_key_to_be_checked(site, settings):
+    settings.SECRET_KEY = ""
+    site()
+    assert ids() == []
+
+
+@pytest.fixture
+def demanding(site, settings):
+    """The careful site with a user model that needs more than a username."""
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "tests.members"]
+    settings.AUTH_USER_MODEL = "members.Demanding"
+
+
+def test_user_model_that_needs_more_than_a_username_is_told_by_column(demanding):
+    (found,) = check_user_model(None)
+
+    assert (found.id, found.msg) == (
+        "numverify.E026",
+        "An unknown number cannot get an account: Demanding needs code, email, born.",
+    )
+    assert "create_user" in found.hint
+
+
+def test_site_that_makes_no_accounts_may_have_any_user_model(demanding, site):
+    site(numverify(UNKNOWN_NUMBER="deny"))
+
+    assert check_user_model(None) == []
+
+
+def test_backend_that_makes_the_accounts_may_have_any_user_model(demanding, settings):
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.MakingBackend"]
+
+    assert check_user_model(None) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "warned"),
+    [({}, []), ({"ID_TOKEN": "absent"}, ["W006", "W009"]), ({"ID_TOKEN": "absent", "RESPONSE_ISS": True}, ["W006"])],
+)
+def test_one_of_several_operators_must_say_who_it_is(settings, first, warned):
+    operators = {"movil": OPERATOR | first, "other": OPERATOR}
+    settings.NUMVERIFY = CAREFUL | {"OPERATORS": operators}
+    assert ids() == warned
