@@ -17,6 +17,7 @@ class PhoneNumberForm(forms.Form):
         help_text=_("Works on mobile data. Turn Wi-Fi and VPN off first."),
         required=False,
         strip=False,  # of control characters as well, which no number has
+        error_messages={"null_characters_not_allowed": _("Use digits only")},
         widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "tel"}),
     )
     next = forms.CharField(required=False, widget=forms.HiddenInput)
@@ -26,7 +27,7 @@ class PhoneNumberForm(forms.Form):
         """Read the number, and see that there is an operator to ask."""
         data = super().clean()
         settings = conf.get()
-        typed = "" if data.get("operation") == profiles.SHARE else data.get("phone_number", "").strip(" ")
+        typed = "" if data.get("operation") == profiles.SHARE else data.get("phone_number", "").strip(" \u00a0")
         if self.errors:
             return data
         try:

@@ -86,6 +86,7 @@ def show(request, template, next_url, status=200, **context):
         "login_url": _with_next(reverse("numverify:login"), next_url),
         "fallback_url": _fallback_or_none(next_url),
         "next_url": next_url,
+        "cancel_url": safe_next(request, ""),  # not next: that page would ask again
     }
     return render(request, f"numverify/{template}", context, status=status)
 

@@ -4,7 +4,7 @@ from django.dispatch import Signal
 
 #: After a number was proved. Arguments: request, user (None where a form is filled), attempt.
 number_verified = Signal()
-#: After an attempt ended otherwise. Arguments: request, attempt, reason (str).
+#: After an attempt ended otherwise, unless nobody came back to it. Arguments: request, attempt, reason (str).
 number_verification_failed = Signal()
 #: After a proved number became an account's for the first time. Arguments: request, user, attempt.
 number_linked = Signal()

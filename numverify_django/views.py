@@ -86,7 +86,6 @@ class LoginView(NumberVerificationView):
             "share": profiles.select(conf.get().operators, None) is not None,
             "use": Use.STEP_UP if request.user.is_authenticated else Use.LOGIN,
             "own_number": session.own_number(request.user),
-            "cancel_url": pages.safe_next(request, ""),  # not next: that page would ask again
         }
         next_url = pages.safe_next(request, form["next"].value())
         return pages.show(request, "login.html", next_url, status=status, **context)

@@ -172,6 +172,14 @@ def test_logging_out_during_the_operators_calls_is_not_undone(phone, step_up, co
     assert phone.user_id is None
 
 
+def test_confirming_gives_the_session_a_new_key(phone, step_up):
+    before = phone.client.session.session_key
+    phone.client.get(step_up)
+
+    assert phone.client.session.session_key != before
+    assert phone.client.get("/payment/").content == b"paid"
+
+
 def test_second_of_two_step_ups_of_one_session_costs_nothing(phone, step_up, sandbox):
     second = phone.come_back(phone.client.post("/numverify/login/", {"next": "/home/"}))
     phone.client.get(step_up)
@@ -207,6 +215,16 @@ def test_failure_after_the_proof_leaves_nobody_half_logged_in(phone):
 def test_reference_that_is_none_is_a_friendly_page(phone, reference):
     phone.log_in(OTHER)
     response = phone.client.get("/numverify/failed/", {"reference": reference.encode("utf-8", "surrogatepass")})
+
+    assert response.status_code == 404
+    assert "This login is no longer open" in response.content.decode()
+
+
+def test_failed_page_is_shown_to_its_browser_alone(phone, sandbox):
+    phone.log_in(OTHER)
+    stranger = Phone(sandbox)
+    stranger.start(OTHER)
+    response = stranger.client.get("/numverify/failed/", {"reference": VerificationAttempt.objects.first().reference})
 
     assert response.status_code == 404
     assert "This login is no longer open" in response.content.decode()

@@ -14,6 +14,7 @@ console = Blueprint("console", __name__, template_folder="templates", static_fol
 console.before_request(refuse_foreign_origin)
 
 NUMBER = "number"
+SHOWN = 50  # requests on the page; the log of /_sandbox/log is longer
 SIMS = {  # value in the form -> SIM, and what it is called
     UNSET: (UNSET, "By the last digit of the number that is asked about"),
     "wifi": (WIFI, "Phone on Wi-Fi"),
@@ -104,7 +105,7 @@ def _page(problem=""):
         sims=SIMS,
         answers=ANSWERS,
         digits=DIGITS,
-        entries=memory.journal.entries()[::-1],
+        entries=memory.journal.entries()[: -SHOWN - 1 : -1],
         issuer=memory.issuer,
         client=DEMO,
     )

@@ -1,0 +1,311 @@
+"""The authentication backend: beside others, with a site's own hooks, and in a race for one number."""
+
+import contextlib
+import threading
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth import aauthenticate, authenticate, get_user_model
+from django.contrib.auth.backends import BaseBackend
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.http import HttpResponse
+from django.test import RequestFactory
+from django.urls import include, path
+
+from numverify_django import conf
+from numverify_django.backends import NumberVerificationBackend
+from numverify_django.models import VerificationAttempt, VerifiedNumber
+
+from .conftest import Phone
+from .test_login import GOOD, OTHER, account
+
+pytestmark = pytest.mark.urls(__name__)
+
+MODEL, OURS = "django.contrib.auth.backends.ModelBackend", "numverify_django.backends.NumberVerificationBackend"
+OIDC = "mozilla_django_oidc.auth.OIDCAuthenticationBackend"
+
+
+def whoami(request):
+    return HttpResponse(str(request.user.pk))
+
+
+urlpatterns = [
+    path("whoami/", whoami),
+    path("oidc/", include("mozilla_django_oidc.urls")),
+    path("numverify/", include("numverify_django.urls")),
+]
+
+
+class ByEmail(NumberVerificationBackend):
+    """A site's own backend: its accounts have the number in their e-mail address."""
+
+    def filter_users_by_claims(self, claims):
+        return self.UserModel.objects.filter(email=self.address(claims))
+
+    def create_user(self, claims):
+        user = super().create_user(claims)
+        user.email = self.address(claims)
+        user.save()
+        return user
+
+    def get_username(self, claims):
+        return f"member {self.UserModel.objects.count()}"
+
+    def update_user(self, user, claims):
+        user.last_name = ", ".join(f"{name} {value}" for name, value in claims.items())
+        user.save()
+        return user
+
+    @staticmethod
+    def address(claims):
+        return f"{claims['phone_number'].removeprefix('+')}@sim.example"
+
+
+class Unreachable(NumberVerificationBackend):
+    def authenticate(self, request, attempt, response):
+        raise AssertionError("reached")
+
+
+class Greedy(BaseBackend):
+    """Another backend, which takes any credentials for those of its one user."""
+
+    def authenticate(self, request, **credentials):
+        return get_user_model().objects.get()
+
+
+class Forbidding(BaseBackend):
+    def authenticate(self, request, **credentials):
+        raise PermissionDenied
+
+
+FIRST_LOGINS = threading.Barrier(2)
+
+
+class Hesitant(NumberVerificationBackend):
+    """Waits until both racers have found no account, or until it is clear that the database lets only one look."""
+
+    def create_user(self, claims):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            FIRST_LOGINS.wait(timeout=1)
+        return super().create_user(claims)
+
+
+def the_end():
+    """Return outcome and reason of the last attempt."""
+    attempt = VerificationAttempt.objects.latest("pk")
+    return attempt.outcome, attempt.reason
+
+
+class TestAccount:
+    def test_new_account_cannot_be_guessed_or_logged_in_to_by_password(self, phone):
+        phone.log_in(GOOD)
+        user = get_user_model().objects.get()
+
+        assert not user.has_usable_password()
+        assert len(user.username) == 32
+        assert not any(part in user.username for part in ("600000001", "34600"))
+        assert not any(phone.client.login(username=user.username, password=word) for word in ("", user.password, GOOD))
+
+    def test_two_new_accounts_have_unlike_names(self, phone, sandbox):
+        phone.log_in(GOOD)
+        Phone(sandbox).log_in("600 000 011")
+
+        assert len(set(get_user_model().objects.values_list("username", flat=True))) == 2
+
+    def test_session_is_our_backends(self, phone):
+        phone.log_in(GOOD)
+
+        assert phone.client.session["_auth_user_backend"] == OURS
+
+    def test_last_proof_moves_and_the_first_stays(self, phone):
+        user = account()
+        before = VerifiedNumber.objects.get()
+        phone.log_in(GOOD)
+        after, attempt = VerifiedNumber.objects.get(), VerificationAttempt.objects.get()
+
+        assert (after.pk, after.user, after.first_verified_at) == (before.pk, user, before.first_verified_at)
+        assert attempt.created_at < after.last_verified_at < attempt.ended_at
+
+    def test_failed_proof_moves_nothing(self, phone, sandbox):
+        account()
+        before = VerifiedNumber.objects.values().get()
+        sandbox.set(sim="+34600000009")
+        phone.log_in(GOOD)
+
+        assert VerifiedNumber.objects.values().get() == before
+
+    def test_deactivation_ends_the_session(self, phone):
+        phone.log_in(GOOD)
+        assert phone.client.get("/whoami/").content.decode() == phone.user_id
+        get_user_model().objects.update(is_active=False)
+
+        assert phone.client.get("/whoami/").content == b"None"
+
+    @pytest.mark.parametrize("get_user", ["get_user", "aget_user"])
+    def test_get_user_knows_active_accounts_alone(self, db, get_user):
+        def find(pk):
+            found = getattr(NumberVerificationBackend(), get_user)
+            return async_to_sync(found)(pk) if get_user == "aget_user" else found(pk)
+
+        active = get_user_model().objects.create_user("active")
+        inactive = get_user_model().objects.create_user("inactive", is_active=False)
+
+        assert [find(pk) for pk in (active.pk, inactive.pk, 0)] == [active, None, None]
+
+
+class TestOtherBackends:
+    @pytest.fixture(params=["before", "after"])
+    def oidc(self, request, settings, sandbox):
+        """The site's identity provider, listed before or after ours; its endpoints are logged by the sandbox."""
+        settings.AUTHENTICATION_BACKENDS = [OIDC, MODEL, OURS] if request.param == "before" else [MODEL, OURS, OIDC]
+        settings.OIDC_OP_TOKEN_ENDPOINT = f"{sandbox.url}/token"
+        settings.OIDC_OP_USER_ENDPOINT = f"{sandbox.url}/userinfo"
+        settings.OIDC_OP_JWKS_ENDPOINT = f"{sandbox.url}/jwks"
+        settings.OIDC_RP_SIGN_ALGO = "RS256"
+        settings.OIDC_RP_CLIENT_ID, settings.OIDC_RP_CLIENT_SECRET = "site", "secret"
+
+    def test_oidc_backend_does_not_see_the_callback(self, phone, sandbox, oidc):
+        phone.log_in(GOOD)
+
+        assert sandbox.hops() == ["discovery", "authorize", "token", "jwks", "verify"]
+        assert phone.user_id == str(get_user_model().objects.get().pk)
+        assert phone.client.session["_auth_user_backend"] == OURS
+
+    def test_oidc_backend_does_not_see_a_failure(self, phone, sandbox, oidc):
+        phone.log_in(OTHER)
+
+        assert sandbox.hops() == ["discovery", "authorize", "token", "jwks", "verify"]
+        assert the_end() == ("mismatch", "number_mismatch")
+        assert phone.user_id is None
+
+    def test_password_login_is_the_model_backends(self, phone):
+        get_user_model().objects.create_user("somebody", password="a password")
+
+        assert not phone.client.login(username="somebody", password="another")
+        assert phone.client.login(username="somebody", password="a password")
+        assert phone.client.session["_auth_user_backend"] == MODEL
+
+    def test_password_never_reaches_our_backend(self, db, settings):
+        settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Unreachable"]
+        get_user_model().objects.create_user("somebody", password="a password")
+        request, credentials = RequestFactory().get("/"), {"username": "somebody", "password": "a password"}
+
+        assert authenticate(request, **credentials) is None
+        assert async_to_sync(aauthenticate)(request, **credentials) is None
+
+    def test_our_backend_is_no_password_door(self, db):
+        get_user_model().objects.create_user("somebody", password="a password")
+        backend, credentials = NumberVerificationBackend(), {"username": "somebody", "password": "a password"}
+
+        with pytest.raises(TypeError, match="username"):
+            backend.authenticate(None, **credentials)
+        with pytest.raises(TypeError, match="username"):
+            async_to_sync(backend.aauthenticate)(None, **credentials)
+
+    @pytest.mark.parametrize("other", ["Greedy", "Forbidding"])
+    def test_other_backends_word_logs_nobody_in(self, phone, settings, other):
+        get_user_model().objects.create_user("somebody")
+        settings.AUTHENTICATION_BACKENDS = [f"{__name__}.{other}", OURS]
+        phone.log_in(GOOD)
+
+        assert the_end() == ("refused", "policy_refused")
+        assert phone.user_id is None
+
+    def test_whoever_logged_in_meanwhile_stays_logged_in(self, phone):
+        callback = phone.come_back(phone.start(GOOD))
+        other = get_user_model().objects.create_user("somebody else")
+        phone.client.force_login(other)
+        phone.client.get(callback)
+
+        assert the_end() == ("refused", "user_mismatch")
+        assert phone.user_id == str(other.pk)
+        assert not VerifiedNumber.objects.exists()
+
+
+class TestHooks:
+    @pytest.fixture(autouse=True)
+    def by_email(self, settings):
+        settings.AUTHENTICATION_BACKENDS = [MODEL, f"{__name__}.ByEmail"]
+
+    def test_create_user_and_get_username_make_the_account(self, phone):
+        phone.log_in(GOOD)
+
+        user = get_user_model().objects.get()
+        assert (user.username, user.email) == ("member 0", "34600000001@sim.example")
+        assert not user.has_usable_password()
+        assert phone.user_id == str(user.pk)
+        assert phone.client.session["_auth_user_backend"] == f"{__name__}.ByEmail"
+
+    def test_filter_finds_the_account_and_update_user_gets_the_claims(self, phone):
+        known = get_user_model().objects.create_user("known", email="34600000001@sim.example")
+        phone.log_in(GOOD)
+
+        user = get_user_model().objects.get()
+        assert user == known
+        assert user.last_name == "phone_number +34600000001, phone_number_verified True"
+        assert VerifiedNumber.objects.get().user == known
+        assert phone.user_id == str(known.pk)
+
+    def test_filter_finds_the_account_where_unknown_numbers_are_refused(self, phone, configure):
+        configure(site={"UNKNOWN_NUMBER": "deny"})
+        known = get_user_model().objects.create_user("known", email="34600000001@sim.example")
+        phone.log_in(GOOD)
+
+        assert phone.user_id == str(known.pk)
+
+    def test_two_accounts_are_number_taken_with_the_page_of_a_mismatch(self, phone):
+        for name in ("one", "two"):
+            get_user_model().objects.create_user(name, email="34600000001@sim.example")
+        taken = phone.page(phone.log_in(GOOD)).content.decode()
+        assert the_end() == ("refused", "number_taken")
+        mismatch = phone.page(phone.log_in(OTHER)).content.decode()
+        assert the_end() == ("mismatch", "number_mismatch")
+
+        first, second = (attempt.reference_shown for attempt in VerificationAttempt.objects.order_by("pk"))
+        assert taken.replace(first, "") == mismatch.replace(second, "")
+        assert not VerifiedNumber.objects.exists()
+        assert phone.user_id is None
+
+    def test_account_found_for_a_number_of_another_is_number_taken(self, phone):
+        owner = account()
+        get_user_model().objects.create_user("namesake", email="34600000001@sim.example")
+        phone.log_in(GOOD)
+
+        assert the_end() == ("refused", "number_taken")
+        assert VerifiedNumber.objects.get().user == owner
+        assert phone.user_id is None
+
+    def test_refused_account_keeps_nothing_of_update_user(self, phone):
+        get_user_model().objects.create_user("known", email="34600000001@sim.example", is_active=False)
+        phone.log_in(GOOD)
+
+        assert the_end() == ("refused", "account_inactive")
+        assert get_user_model().objects.get().last_name == ""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_first_logins_of_one_number_make_one_account(phone, sandbox, settings):
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Hesitant"]
+    phones = [phone, Phone(sandbox)]
+    callbacks = [racer.come_back(racer.start(GOOD, next="/whoami/")) for racer in phones]
+    answers = []
+
+    def finish(racer, callback):
+        try:
+            answers.append(racer.client.get(callback)["Location"])
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=finish, args=pair) for pair in zip(phones, callbacks, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    user = get_user_model().objects.get()
+    assert answers == ["/whoami/"] * 2
+    assert [racer.user_id for racer in phones] == [str(user.pk)] * 2
+    assert VerifiedNumber.objects.get().user == user
+    attempts = VerificationAttempt.objects.values_list("outcome", "user", "operator")
+    assert list(attempts) == [("verified", user.pk, conf.get().operators[0].name)] * 2

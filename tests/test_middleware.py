@@ -1,0 +1,376 @@
+"""``request.number_verification`` on every request, and views that ask for a fresh proof: who goes where, and back."""
+
+import html
+import uuid
+from datetime import timedelta
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.db import connections
+from django.http import Http404, HttpResponse
+from django.test import AsyncClient
+from django.urls import include, path
+from django.utils.decorators import method_decorator
+from django.views import View
+
+from numverify_django.decorators import number_verified_required
+from numverify_django.models import VerificationAttempt, VerifiedNumber
+from numverify_django.session import StepUpRequired
+
+from .conftest import HOST, Phone, query_of
+from .test_login import GOOD, account
+from .test_session import grow_old
+
+pytestmark = pytest.mark.urls(__name__)
+
+LET_THROUGH = b"let through"
+
+
+def lazy(request):
+    return HttpResponse(type(request.number_verification).__name__)
+
+
+def asks(request):
+    return HttpResponse(str(request.number_verification.is_verified))
+
+
+def pay(request):
+    if request.method == "POST":
+        Group.objects.create(name=request.POST["to"])
+    return HttpResponse(LET_THROUGH)
+
+
+async def pay_async(request):
+    return HttpResponse(LET_THROUGH)
+
+
+@method_decorator(number_verified_required(max_age=300), name="dispatch")
+class PayView(View):
+    def get(self, request):
+        return pay(request)
+
+    post = get
+
+
+def pay_by_hand(request):
+    """Write first and ask then, as a view may that learns late what it needs."""
+    Group.objects.create(name=uuid.uuid4())
+    if not request.number_verification.is_fresh(300):
+        raise StepUpRequired(300)
+    return HttpResponse(LET_THROUGH)
+
+
+def fail_with(error):
+    def view(request):
+        raise error
+
+    return view
+
+
+urlpatterns = [
+    path("lazy/", lazy),
+    path("asks/", asks),
+    path("bare/", number_verified_required(pay)),
+    path("called/", number_verified_required()(pay)),
+    path("function/", number_verified_required(max_age=300)(pay)),
+    path("timedelta/", number_verified_required(max_age=timedelta(minutes=5))(pay)),
+    path("class/", PayView.as_view()),
+    path("async/", number_verified_required(max_age=300)(pay_async)),
+    path("by-hand/", pay_by_hand),
+    path("denied/", fail_with(PermissionDenied("ours is a subclass of it"))),
+    path("missing/", fail_with(Http404())),
+    path("broken/", fail_with(ZeroDivisionError("not ours"))),
+    path("numverify/", include("numverify_django.urls")),
+]
+ANY_AGE = ["/bare/", "/called/"]
+WITH_MAX_AGE = ["/function/", "/timedelta/", "/class/", "/async/", "/by-hand/"]
+
+
+def sign_in(phone, number=None):
+    """Sign ``phone`` in by password to a new account, which proved ``number`` in another session."""
+    user = account(number) if number else get_user_model().objects.create_user("without a number")
+    phone.client.force_login(user)
+    return user
+
+
+def is_at_operator(response, sandbox):
+    return response.status_code == 302 and response["Location"].startswith(f"{sandbox.url}/")
+
+
+def confirm(phone, path):
+    """Ask for ``path`` as an account whose number is known, and return the answer to the callback."""
+    return phone.client.get(phone.come_back(phone.client.get(path)))
+
+
+def the_end():
+    """Return outcome and reason of the last attempt."""
+    attempt = VerificationAttempt.objects.latest("pk")
+    return attempt.outcome, attempt.reason
+
+
+class TestAttribute:
+    def test_every_request_has_it_and_no_query_is_made_before_it_is_asked(self, phone, django_assert_num_queries):
+        sign_in(phone, "+34600000001")
+        with django_assert_num_queries(0):
+            assert phone.client.get("/lazy/").content == b"NumberVerification"
+            assert Phone(phone.sandbox).client.get("/lazy/").content == b"NumberVerification"
+
+    def test_asking_for_a_visitor_makes_no_query(self, phone, django_assert_num_queries):
+        with django_assert_num_queries(0):
+            assert phone.client.get("/asks/").content == b"False"
+
+    def test_asking_reads_session_user_and_number_once(self, phone, django_assert_num_queries):
+        phone.log_in(GOOD)
+        with django_assert_num_queries(3):
+            assert phone.client.get("/asks/").content == b"True"
+
+
+@pytest.mark.parametrize("path", [*ANY_AGE, *WITH_MAX_AGE])
+class TestGuardedView:
+    def test_visitor_is_sent_to_log_in_and_back(self, phone, settings, path):
+        settings.LOGIN_URL = "/password/"
+        response = phone.client.get(f"{path}?to=1&to=2")
+
+        assert response.status_code == 302
+        assert response["Location"] == f"/password/?next={path}%3Fto%3D1%26to%3D2"
+        assert not VerificationAttempt.objects.exists()
+
+    def test_account_without_a_number_confirms_one_and_comes_back(self, phone, path):
+        user, here = sign_in(phone), f"{path}?to=1&to=2"
+        asked = phone.client.get(here)
+        page = phone.page(asked).content.decode()
+        assert "<h1>Confirm it's you</h1>" in page
+        assert 'name="phone_number"' in page
+        assert f'name="next" value="{html.escape(here)}"' in page
+        response = phone.log_in(GOOD, next=query_of(asked["Location"])["next"])
+
+        assert response["Location"] == here
+        assert phone.client.get(here).content == LET_THROUGH
+        assert phone.user_id == str(user.pk)
+        assert VerifiedNumber.objects.get().user == user
+        attempt = VerificationAttempt.objects.get()
+        assert (attempt.use, attempt.outcome, attempt.user) == ("step_up", "verified", user)
+
+    def test_account_with_a_number_goes_straight_to_the_operator_and_comes_back(self, phone, sandbox, path):
+        user, here = sign_in(phone, "+34600000001"), f"{path}?to=1&to=2"
+        started = phone.client.get(here)
+        assert is_at_operator(started, sandbox)
+        response = phone.client.get(phone.come_back(started))
+
+        assert response["Location"] == here
+        assert phone.client.get(here).content == LET_THROUGH
+        assert phone.user_id == str(user.pk)
+
+    def test_asynchronous_site_has_the_same_guard(self, phone, configure, sandbox, path):
+        configure(REDIRECT_URI=f"http://{HOST}/numverify/callback/")
+        sign_in(phone, "+34600000001")
+        client = AsyncClient()
+        client.cookies, get = phone.client.cookies, async_to_sync(client.get)
+        started = get(path)
+        assert is_at_operator(started, sandbox)
+        phone.client.get(phone.come_back(started))
+
+        assert get(path).content == LET_THROUGH
+
+    @pytest.mark.parametrize("age", [0, 290, 310])
+    def test_proof_is_asked_for_again_after_max_age_and_not_before(self, phone, sandbox, path, age):
+        phone.log_in(GOOD)
+        grow_old(phone, age)
+        sandbox.reset()
+        response = phone.client.get(path)
+
+        if path in ANY_AGE or age <= 300:
+            assert response.content == LET_THROUGH
+            assert sandbox.log() == []
+        else:
+            phone.client.get(phone.come_back(response))
+            assert phone.client.get(path).content == LET_THROUGH
+
+
+def test_two_tabs_that_ask_at_once_cost_one_paid_call(phone, sandbox):
+    sign_in(phone, "+34600000001")
+    first, second = (phone.come_back(phone.client.get(path)) for path in ("/function/", "/class/"))
+
+    assert [phone.client.get(callback)["Location"] for callback in (second, first)] == ["/class/", "/function/"]
+    assert phone.client.get("/function/").content == LET_THROUGH
+    assert sandbox.hops().count("verify") == 1
+    assert sorted(VerificationAttempt.objects.values_list("outcome", flat=True)) == ["abandoned", "verified"]
+
+
+@pytest.mark.parametrize("max_age", [0, -1, timedelta(), timedelta(seconds=-1)])
+def test_max_age_that_no_proof_can_meet_is_an_error_of_the_developer(max_age):
+    with pytest.raises(ValueError, match="max_age must be above 0 seconds"):
+        number_verified_required(max_age=max_age)
+
+
+class TestPost:
+    @pytest.mark.parametrize("path", ["/function/", "/class/"])
+    @pytest.mark.parametrize("number", [None, "+34600000001"])
+    def test_post_gets_the_page_and_starts_nothing(self, phone, path, number):
+        sign_in(phone, number)
+        asked = phone.client.post(f"{path}?to=1", {"to": "somebody"})
+
+        assert query_of(asked["Location"]) == {"next": f"{path}?to=1"}
+        page = phone.page(asked).content.decode()
+        assert "<h1>Confirm it's you</h1>" in page
+        assert ('name="phone_number"' in page) is (number is None)
+        assert not VerificationAttempt.objects.exists()
+
+    def test_post_is_never_replayed(self, phone):
+        sign_in(phone, "+34600000001")
+        asked = phone.client.post("/function/", {"to": "somebody"})
+        response = phone.log_in("", next=query_of(asked["Location"])["next"])
+
+        assert response["Location"] == "/function/"
+        assert phone.client.get("/function/").content == LET_THROUGH
+        assert not Group.objects.exists()
+
+    def test_post_with_a_fresh_proof_is_done(self, phone):
+        phone.log_in(GOOD)
+        phone.client.post("/function/", {"to": "somebody"})
+
+        assert Group.objects.get().name == "somebody"
+
+
+NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+
+@pytest.mark.parametrize("number", [None, "+34600000001"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Mode": "same-origin"},
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+        NAVIGATION | {"Sec-Fetch-Dest": "iframe"},
+        NAVIGATION | {"Sec-Purpose": "prefetch"},
+        NAVIGATION | {"Sec-Purpose": "prefetch;prerender"},
+        NAVIGATION | {"Purpose": "prefetch"},
+    ],
+)
+def test_script_frame_or_prefetch_starts_nothing(phone, sandbox, number, headers):
+    sign_in(phone, number)
+    response = phone.client.get("/function/", headers=headers)
+
+    assert response.status_code == 403
+    assert response.json() == {"error": "step_up_required", "login_url": "/numverify/login/"}
+    assert "no-store" in response["Cache-Control"]
+    assert sandbox.log() == []
+    assert not VerificationAttempt.objects.exists()
+
+
+def test_navigation_goes_to_the_operator_and_is_kept_in_no_cache(phone, sandbox):
+    sign_in(phone, "+34600000001")
+    response = phone.client.get("/function/", headers=NAVIGATION)
+
+    assert is_at_operator(response, sandbox)
+    assert "no-store" in response["Cache-Control"]
+
+
+class TestOtherEndings:
+    """A step-up that proves nothing leaves everything as it was."""
+
+    @pytest.mark.parametrize(
+        ("state", "outcome", "reason", "words"),
+        [
+            ({"sim": "+34600000009"}, "mismatch", "number_mismatch", "We couldn't confirm it's you"),
+            ({"sim": None}, "unavailable", "not_on_mobile_network", "Turn Wi-Fi off and try again"),
+        ],
+    )
+    def test_failure_is_told_and_logs_nobody_out(self, phone, sandbox, state, outcome, reason, words):
+        phone.log_in(GOOD)
+        user_id = phone.user_id
+        grow_old(phone, 310)
+        sandbox.set(**state)
+        page = phone.page(confirm(phone, "/function/")).content.decode()
+
+        assert the_end() == (outcome, reason)
+        assert "You are still logged in" in page
+        assert words in page
+        assert phone.user_id == user_id
+        assert phone.client.get("/bare/").content == LET_THROUGH
+        assert is_at_operator(phone.client.get("/function/"), sandbox)
+
+    def test_number_of_another_account_is_a_user_mismatch(self, phone):
+        owner, user = account(), sign_in(phone)
+        page = phone.page(phone.log_in(GOOD, next="/function/")).content.decode()
+
+        assert the_end() == ("refused", "user_mismatch")
+        assert "You are still logged in" in page
+        assert "We couldn't confirm it's you" in page
+        assert VerifiedNumber.objects.get().user == owner
+        assert phone.user_id == str(user.pk)
+        assert phone.client.get("/function/").status_code == 302
+
+    def test_another_number_than_the_accounts_own_is_a_user_mismatch(self, phone):
+        user = sign_in(phone, "+34600000011")
+        phone.log_in(GOOD, next="/function/")
+
+        assert the_end() == ("refused", "user_mismatch")
+        assert VerifiedNumber.objects.get().number == "+34600000011"
+        assert phone.user_id == str(user.pk)
+        assert phone.client.get("/asks/").content == b"False"
+
+    def test_phone_on_wifi_tries_again_and_comes_back(self, phone, sandbox):
+        sign_in(phone, "+34600000001")
+        sandbox.set(sim=None)
+        page = phone.page(confirm(phone, "/function/?to=1")).content.decode()
+        reference = VerificationAttempt.objects.get().reference_shown
+        assert f'name="retry" value="{reference}"' in page
+        sandbox.set(sim="+34600000001")
+
+        assert phone.log_in(retry=reference)["Location"] == "/function/?to=1"
+        assert phone.client.get("/function/?to=1").content == LET_THROUGH
+
+    def test_whoever_logged_out_meanwhile_stays_logged_out(self, phone):
+        user = sign_in(phone, "+34600000001")
+        callback, session = phone.come_back(phone.client.get("/function/")), phone.client.session
+        del session["_auth_user_id"]
+        session.save()
+        phone.client.get(callback)
+
+        assert the_end() == ("refused", "user_mismatch")
+        assert phone.user_id is None
+        assert VerificationAttempt.objects.get().user == user
+
+
+class TestExceptions:
+    @pytest.mark.parametrize(("path", "status"), [("/denied/", 403), ("/missing/", 404)])
+    def test_other_exceptions_keep_their_answer(self, phone, path, status):
+        sign_in(phone, "+34600000001")
+
+        assert phone.client.get(path).status_code == status
+        assert not VerificationAttempt.objects.exists()
+
+    def test_error_of_a_view_passes_through(self, phone):
+        with pytest.raises(ZeroDivisionError, match="not ours"):
+            phone.client.get("/broken/")
+
+    @pytest.mark.parametrize("numverify", [{}, {"OPERATORS": {"sim": {"PROFILE": "none such"}}}])
+    @pytest.mark.parametrize("number", [None, "+34600000001"])
+    def test_wrong_configuration_is_a_page_and_no_500(self, phone, settings, caplog, numverify, number):
+        sign_in(phone, number)
+        settings.NUMVERIFY = numverify
+        response = phone.client.get("/function/", follow=True)
+
+        assert response.status_code == 503
+        assert "The check didn't finish" in response.content.decode()
+        assert "numverify_django is misconfigured" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_atomic_requests_undo_what_the_view_wrote_and_keep_the_attempt(phone, sandbox, monkeypatch):
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+    sign_in(phone, "+34600000001")
+    started = phone.client.get("/by-hand/")
+    assert is_at_operator(started, sandbox)
+    assert not Group.objects.exists()
+    assert VerificationAttempt.objects.get().outcome == "pending"
+    response = phone.client.get(phone.come_back(started))
+
+    assert response["Location"] == "/by-hand/"
+    assert phone.client.get("/by-hand/").content == LET_THROUGH
+    assert Group.objects.count() == 1
