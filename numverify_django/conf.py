@@ -6,8 +6,6 @@ Nothing is read at import. ``problems()`` lists what is wrong for the system che
 import difflib
 import hashlib
 import hmac
-import ipaddress
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -16,18 +14,12 @@ from typing import NamedTuple
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 from django.utils.encoding import force_bytes
-from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
+from . import readers
 from .protocol import jose
 from .protocol.exceptions import Misconfigured
-from .protocol.phone import REGIONS
 from .protocol.profiles import PROFILES, SHARE, VERIFY, Operator, Profile
-
-PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
-PURPOSE = re.compile(r"dpv:[A-Za-z]+")
-URL = re.compile(r"https?://[^/\s]+/\S*", re.ASCII | re.IGNORECASE)
-SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 3.3
 
 
 class Problem(NamedTuple):
@@ -73,162 +65,47 @@ def problems():
     return _load()[1]
 
 
-def one_of(*choices):
-    """Return a reader that accepts ``choices``."""
-
-    def read(value):
-        if value not in choices:
-            raise ValueError(f"must be {' or '.join(map(repr, choices))}")
-        return value
-
-    return read
-
-
-def instance_of(kind, words):
-    """Return a reader that accepts values of exactly ``kind``, described by ``words``."""
-
-    def read(value):
-        if type(value) is not kind:
-            raise ValueError(f"must be {words}")
-        return value
-
-    return read
-
-
-text = instance_of(str, "a string")
-flag = instance_of(bool, "True or False")
-
-
-def optional(reader):
-    """Return a reader that accepts None, the default, as well as what ``reader`` accepts."""
-    return lambda value: None if value is None else reader(value)
-
-
-def positive(most):
-    """Return a reader that accepts a number above zero and at most ``most``."""
-
-    def read(value):
-        if type(value) not in (int, float) or not 0 < value <= most:
-            raise ValueError(f"must be a number above 0 and at most {most}")
-        return value
-
-    return read
-
-
-def texts(value):
-    """Accept a list of strings; return a tuple."""
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise ValueError("must be a list of strings")
-    return tuple(value)
-
-
-def peppers(value):
-    """Accept at least one secret of 32 characters or more."""
-    if not texts(value) or min(map(len, value)) < 32:
-        raise ValueError("must be a list of secrets of at least 32 characters each, newest first")
-    return tuple(value)
-
-
-def networks(value):
-    """Accept a list of addresses or networks in CIDR form."""
-    try:
-        return tuple(ipaddress.ip_network(item, strict=False) for item in texts(value))
-    except ValueError as error:
-        raise ValueError('must be a list of addresses or networks such as "10.0.0.0/8"') from error
-
-
-def prefixes(value):
-    """Accept a list of country prefixes such as "+34"."""
-    if not all(PREFIX.fullmatch(item) for item in texts(value)):
-        raise ValueError('must be a list of prefixes such as "+34"')
-    return tuple(value)
-
-
-def scopes(value):
-    """Accept a list of scope values that name exactly one purpose (CAMARA: one ``dpv:`` purpose)."""
-    fine = all(SCOPE.fullmatch(item) for item in texts(value))
-    if not fine or " ".join(value).count("dpv:") != 1:
-        raise ValueError(
-            "must be a list of scope values without blanks, with one purpose such as 'dpv:ServiceProvision'"
-        )
-    return tuple(value)
-
-
-def purpose(value):
-    """Accept one ``dpv:`` purpose."""
-    if not PURPOSE.fullmatch(text(value)):
-        raise ValueError("must be one purpose such as 'dpv:ServiceProvision'")
-    return value
-
-
-def url(value):
-    """Accept an absolute http or https URL."""
-    if not URL.match(text(value)):
-        raise ValueError("must be an absolute URL")
-    return value
-
-
-def url_or_name(value):
-    """Accept a URL or the name of one, lazy or not; a check resolves it once there is a URLconf."""
-    return value if isinstance(value, Promise) else text(value)
-
-
-def callable_or_path(value):
-    """Accept a callable or the dotted path to one."""
-    found = import_string(value) if isinstance(value, str) else value
-    if not callable(found):
-        raise ValueError("must be a callable or the dotted path to one")
-    return found
-
-
-def region(value):
-    """Accept an ISO 3166-1 country code such as "ES"."""
-    if text(value) not in REGIONS:
-        raise ValueError('must be a country code of ISO 3166-1 such as "ES"')
-    return value
-
-
 SITE_KEYS = {
-    "UNKNOWN_NUMBER": one_of("create", "deny"),
-    "DEFAULT_REGION": optional(region),
-    "FALLBACK_URL": url_or_name,
-    "STORE_NUMBER": one_of("masked", "full"),
-    "PEPPERS": peppers,
-    "ATTEMPT_LIFETIME": positive(3600),
-    "RETENTION_DAYS": positive(36_500),
-    "REDIRECT_MODE": one_of("redirect", "interstitial"),
-    "TRUSTED_PROXIES": networks,
-    "ALLOW_STAFF": flag,
-    "LOGIN_POLICY": optional(callable_or_path),
+    "UNKNOWN_NUMBER": readers.one_of("create", "deny"),
+    "DEFAULT_REGION": readers.optional(readers.region),
+    "FALLBACK_URL": readers.url_or_name,
+    "STORE_NUMBER": readers.one_of("masked", "full"),
+    "PEPPERS": readers.peppers,
+    "ATTEMPT_LIFETIME": readers.positive(3600),
+    "RETENTION_DAYS": readers.positive(36_500),
+    "REDIRECT_MODE": readers.one_of("redirect", "interstitial"),
+    "TRUSTED_PROXIES": readers.networks,
+    "ALLOW_STAFF": readers.flag,
+    "LOGIN_POLICY": readers.optional(readers.callable_or_path),
 }
 OPERATOR_KEYS = {
-    "ISSUER": text,
-    "DISCOVERY_URL": text,
-    "AUTHORIZATION_ENDPOINT": text,
-    "TOKEN_ENDPOINT": text,
-    "JWKS_URI": text,
-    "API_ROOT": text,
-    "CLIENT_ID": text,
-    "CLIENT_SECRET": text,
-    "PRIVATE_KEY": text,
-    "KEY_ID": text,
-    "CLIENT_AUTH": one_of("client_secret_basic", "client_secret_post", "private_key_jwt"),
-    "ASSERTION_ALG": one_of(*jose.KEY_TYPES),
-    "ASSERTION_AUDIENCE": one_of("endpoint", "issuer"),
-    "ID_TOKEN": one_of("required", "absent"),
-    "ID_TOKEN_ALG": one_of(*jose.KEY_TYPES),
-    "RESPONSE_ISS": optional(flag),
-    "PKCE": flag,
-    "PURPOSE": optional(purpose),
-    "SCOPES": optional(scopes),
-    "OPERATION": one_of(VERIFY, SHARE),
-    "HASHED": flag,
-    "LOGIN_HINT": one_of("none", "tel", "plain"),
-    "SEND_DEVICE": flag,
-    "REDIRECT_URI": optional(url),
-    "PREFIXES": prefixes,
-    "TIMEOUT": positive(300),
-    "ALLOW_LOOPBACK": flag,
+    "ISSUER": readers.text,
+    "DISCOVERY_URL": readers.text,
+    "AUTHORIZATION_ENDPOINT": readers.text,
+    "TOKEN_ENDPOINT": readers.text,
+    "JWKS_URI": readers.text,
+    "API_ROOT": readers.text,
+    "CLIENT_ID": readers.text,
+    "CLIENT_SECRET": readers.text,
+    "PRIVATE_KEY": readers.text,
+    "KEY_ID": readers.text,
+    "CLIENT_AUTH": readers.one_of("client_secret_basic", "client_secret_post", "private_key_jwt"),
+    "ASSERTION_ALG": readers.one_of(*jose.KEY_TYPES),
+    "ASSERTION_AUDIENCE": readers.one_of("endpoint", "issuer"),
+    "ID_TOKEN": readers.one_of("required", "absent"),
+    "ID_TOKEN_ALG": readers.one_of(*jose.KEY_TYPES),
+    "RESPONSE_ISS": readers.optional(readers.flag),
+    "PKCE": readers.flag,
+    "PURPOSE": readers.optional(readers.purpose),
+    "SCOPES": readers.optional(readers.scopes),
+    "OPERATION": readers.one_of(VERIFY, SHARE),
+    "HASHED": readers.flag,
+    "LOGIN_HINT": readers.one_of("none", "tel", "plain"),
+    "SEND_DEVICE": readers.flag,
+    "REDIRECT_URI": readers.optional(readers.url),
+    "PREFIXES": readers.prefixes,
+    "TIMEOUT": readers.positive(300),
+    "ALLOW_LOOPBACK": readers.flag,
 }
 
 

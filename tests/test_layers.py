@@ -22,6 +22,7 @@ RANKS = {
     "protocol.conversation": 4,
     "transport": 4,
     "sealing": 4,
+    "readers": 4,
     "conf": 5,
     "signals": 5,
     "models": 6,

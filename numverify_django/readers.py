@@ -1,0 +1,132 @@
+"""What a value in NUMVERIFY may be: each reader returns it, or raises ValueError with what it must be.
+
+The value itself may be a secret: no message repeats one.
+"""
+
+import ipaddress
+import re
+
+from django.utils.functional import Promise
+from django.utils.module_loading import import_string
+
+from .protocol.phone import REGIONS
+
+PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
+PURPOSE = re.compile(r"dpv:[A-Za-z]+")
+URL = re.compile(r"https?://[^/\s]+/\S*", re.ASCII | re.IGNORECASE)
+SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 3.3
+
+
+def one_of(*choices):
+    """Return a reader that accepts ``choices``."""
+
+    def read(value):
+        if value not in choices:
+            raise ValueError(f"must be {' or '.join(map(repr, choices))}")
+        return value
+
+    return read
+
+
+def instance_of(kind, words):
+    """Return a reader that accepts values of exactly ``kind``, described by ``words``."""
+
+    def read(value):
+        if type(value) is not kind:
+            raise ValueError(f"must be {words}")
+        return value
+
+    return read
+
+
+text = instance_of(str, "a string")
+flag = instance_of(bool, "True or False")
+
+
+def optional(reader):
+    """Return a reader that accepts None, the default, as well as what ``reader`` accepts."""
+    return lambda value: None if value is None else reader(value)
+
+
+def positive(most):
+    """Return a reader that accepts a number above zero and at most ``most``."""
+
+    def read(value):
+        if type(value) not in (int, float) or not 0 < value <= most:
+            raise ValueError(f"must be a number above 0 and at most {most}")
+        return value
+
+    return read
+
+
+def texts(value):
+    """Accept a list of strings; return a tuple."""
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ValueError("must be a list of strings")
+    return tuple(value)
+
+
+def peppers(value):
+    """Accept at least one secret of 32 characters or more."""
+    if not texts(value) or min(map(len, value)) < 32:
+        raise ValueError("must be a list of secrets of at least 32 characters each, newest first")
+    return tuple(value)
+
+
+def networks(value):
+    """Accept a list of addresses or networks in CIDR form."""
+    try:
+        return tuple(ipaddress.ip_network(item, strict=False) for item in texts(value))
+    except ValueError as error:
+        raise ValueError('must be a list of addresses or networks such as "10.0.0.0/8"') from error
+
+
+def prefixes(value):
+    """Accept a list of country prefixes such as "+34"."""
+    if not all(PREFIX.fullmatch(item) for item in texts(value)):
+        raise ValueError('must be a list of prefixes such as "+34"')
+    return tuple(value)
+
+
+def scopes(value):
+    """Accept a list of scope values that name exactly one purpose (CAMARA: one ``dpv:`` purpose)."""
+    fine = all(SCOPE.fullmatch(item) for item in texts(value))
+    if not fine or " ".join(value).count("dpv:") != 1:
+        raise ValueError(
+            "must be a list of scope values without blanks, with one purpose such as 'dpv:ServiceProvision'"
+        )
+    return tuple(value)
+
+
+def purpose(value):
+    """Accept one ``dpv:`` purpose."""
+    if not PURPOSE.fullmatch(text(value)):
+        raise ValueError("must be one purpose such as 'dpv:ServiceProvision'")
+    return value
+
+
+def url(value):
+    """Accept an absolute http or https URL."""
+    if not URL.match(text(value)):
+        raise ValueError("must be an absolute URL")
+    return value
+
+
+def url_or_name(value):
+    """Accept a URL or the name of one, lazy or not; a check resolves it once there is a URLconf."""
+    return value if isinstance(value, Promise) else text(value)
+
+
+def callable_or_path(value):
+    """Accept a callable or the dotted path to one."""
+    found = import_string(value) if isinstance(value, str) else value
+    if not callable(found):
+        raise ValueError("must be a callable or the dotted path to one")
+    return found
+
+
+def region(value):
+    """Accept an ISO 3166-1 country code such as "ES"."""
+    if text(value) not in REGIONS:
+        raise ValueError('must be a country code of ISO 3166-1 such as "ES"')
+    return value
