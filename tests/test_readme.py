@@ -74,8 +74,9 @@ def run(command, cwd=ROOT, **environ):
     done = subprocess.run(
         shlex.split(command), cwd=cwd, env=environ, capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0 or "SystemCheckError" in printed, printed
+    return printed
 
 
 CREDENTIALS = {"OPERATOR_CLIENT_ID": "id", "OPERATOR_CLIENT_SECRET": "secret"}
@@ -139,7 +140,9 @@ def test_curl_changes_the_state(sandbox):
 
 def test_site_passes_its_checks_and_migrates(project):
     assert "no issues" in run("python manage.py check", project, **CREDENTIALS)
-    assert "numverify.E" not in run("python manage.py check --deploy", project, **CREDENTIALS)
+    deploy = run("python manage.py check --deploy", project, **CREDENTIALS)
+    assert "numverify.W001" in deploy
+    assert "numverify.E" not in deploy  # a new project of Django 6.1 has errors of its own there
     assert "numverify_django.0001_initial... OK" in run("python manage.py migrate", project, **CREDENTIALS)
     assert "0 attempts ended, 0 deleted" in run("python manage.py numverify_prune", project, **CREDENTIALS)
 
