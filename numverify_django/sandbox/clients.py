@@ -1,6 +1,7 @@
 """The clients that the sandbox knows, and how they prove who they are at the token endpoint."""
 
 import hmac
+import ipaddress
 import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -13,10 +14,17 @@ from joserfc.errors import JoseError
 
 from .memory import ASSERTION_LIFETIME, memory
 
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 ASSERTION_ALGS = ("RS256", "PS256", "ES256")
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
 KEY_METHOD = "private_key_jwt"
+
+
+def is_loopback(host):
+    """Tell whether ``host`` (text or None) is this machine, by address or as ``localhost``."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Client(ClientMixin):
             parts = urlsplit(redirect_uri)
             return (
                 parts.scheme in ("http", "https")
-                and parts.hostname in LOOPBACK_HOSTS
+                and is_loopback(parts.hostname)
                 and parts.username is None
                 and not parts.fragment
                 and (parts.port is None or parts.port > 0)

@@ -66,7 +66,7 @@ def _change(values):
     if not isinstance(values, dict):
         raise ValueError("a JSON object is needed")
     refuse_unknown(values, KEYS, "state")
-    if values.get("rotate_keys") not in (None, True, False):
+    if not isinstance(values.get("rotate_keys", False), bool):
         raise ValueError("rotate_keys: true")
     client_key = parse_public_key(values["client_key"]) if "client_key" in values else None
     memory.store.change(values)

@@ -71,7 +71,7 @@ class Dialect:
     roots: tuple[str, ...]
     scopes: tuple[str, str] = CAMARA_SCOPES
     identifiers: Mapping[str, re.Pattern]
-    device: bool = False  # and with it a body of more than one property
+    device: bool = False
     share_path: str = "/device-phone-number"
     share_method: str = "GET"
     share_field: str = "devicePhoneNumber"
@@ -178,7 +178,7 @@ def read_identifier(dialect, body):
     if not isinstance(body, dict):
         raise Refused(INVALID_ARGUMENT)
     names = [name for name in dialect.identifiers if name in body]
-    if len(names) != 1 or (len(body) != 1 and not dialect.device):
+    if len(names) != 1 or set(body) - {*names, *(["device"] if dialect.device else [])}:
         raise Refused(INVALID_ARGUMENT)
     value = body[names[0]]
     if not isinstance(value, str) or not dialect.identifiers[names[0]].fullmatch(value):

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from flask import Response, request
 
-from .clients import LOOPBACK_HOSTS
+from .clients import is_loopback
 
 
 def refuse_foreign_host():
@@ -13,7 +13,7 @@ def refuse_foreign_host():
         host = urlsplit(f"//{request.headers.get('Host', '')}").hostname
     except ValueError:
         host = None
-    return None if host in LOOPBACK_HOSTS else _refusal("Host")
+    return None if is_loopback(host) else _refusal("Host")
 
 
 def refuse_foreign_origin():

@@ -46,6 +46,7 @@ SHOWN = frozenset(
 )
 # Of these, the number behind an optional ``tel:`` shows its last two digits, however it is written.
 NUMBERS = frozenset({"phoneNumber", "login_hint"})
+NAME = re.compile(r"[A-Za-z_]{1,40}")  # of a parameter; what is none may be a secret too
 DIGITS = re.compile(r"\+?[0-9]{7,}")
 
 
@@ -103,7 +104,7 @@ def summary(values):
     """Return ``values`` (a parsed query, form or JSON body) with secrets cut and numbers masked."""
     if not isinstance(values, dict):
         return {}
-    return {clean(str(name)): _summary_of(name, value) for name, value in values.items()}
+    return {name if NAME.fullmatch(name) else CUT: _summary_of(name, value) for name, value in values.items()}
 
 
 def clean(text):

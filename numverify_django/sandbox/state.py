@@ -16,9 +16,13 @@ def _is_number(value, low, high):
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
+def _is_header(value):
+    return isinstance(value, str) and value.isprintable() and value.isascii()
+
+
 def _is_headers(value):
     return isinstance(value, Mapping) and all(
-        HEADER_NAME.fullmatch(name) and isinstance(text, str) and text.isprintable() for name, text in value.items()
+        HEADER_NAME.fullmatch(name) and _is_header(text) for name, text in value.items()
     )
 
 
@@ -27,7 +31,7 @@ FAULT_VALUES = {
     "endpoint": (lambda value: value in HOPS, f"one of {', '.join(HOPS)}"),
     "status": (lambda value: isinstance(value, int) and _is_number(value, 200, 599), "an integer from 200 to 599"),
     "body": (lambda value: isinstance(value, str | dict | list), "a string or a JSON value"),
-    "content_type": (lambda value: isinstance(value, str) and value.isprintable(), "a media type"),
+    "content_type": (_is_header, "a media type"),
     "headers": (_is_headers, "an object of header names and texts"),
     "delay": (lambda value: _is_number(value, 0, 600), "seconds, from 0 to 600"),
     "drop": (lambda value: isinstance(value, bool), "true or false"),

@@ -24,8 +24,8 @@ class Command(BaseCommand):
         with subprocess.Popen(command) as child:  # noqa: S603
             try:
                 code = child.wait()
-            except KeyboardInterrupt:  # the terminal's Ctrl-C reaches the child as well
-                code = child.wait()
+            except KeyboardInterrupt:
+                code = 0
             finally:
                 child.terminate()
         if code:
