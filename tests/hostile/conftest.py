@@ -1,0 +1,348 @@
+"""A trial: a site, its hostile operator and an evil twin; and the invariants that every trial ends with."""
+
+import base64
+import hashlib
+import itertools
+import logging
+import re
+import resource
+import time
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlsplit
+
+import pytest
+import requests
+from django.contrib.auth import get_user_model
+from django.core.cache import cache
+from django.db import connections
+from django.test import Client
+from django.views.debug import ExceptionReporter
+
+from numverify_django.models import VerificationAttempt
+from numverify_django.pages import group_of
+from numverify_django.protocol.exceptions import leaves
+
+from .operator import Operator, Server
+
+HOST = "127.0.0.1"
+NUMBER, TYPED = "+34600000001", "600 000 001"
+CLIENT_SECRET = "the-client-secret-of-the-site"
+TIMEOUT = 2  # seconds for the operator's calls of one callback
+MEMORY = 20 * 1024  # KiB by which a trial may raise the process's peak
+NAMES = itertools.count()
+ENGINES = ["db", "cached_db", "signed_cookies"]
+PAGES = {}  # (page group, signed in, with a retry) -> the text that the first case of it was shown
+REASONS = {(kind.outcome, kind.code) for kind in leaves() if kind.outcome} | {("verified", "")}
+
+
+class RecordingClient(Client):
+    """A browser that remembers every answer it got."""
+
+    def __init__(self, responses, **options):
+        super().__init__(SERVER_NAME=HOST, raise_request_exception=False, **options)
+        self.responses = responses
+
+    def request(self, **request):
+        """Make the request, and remember the answer."""
+        response = super().request(**request)
+        self.responses.append(response)
+        return response
+
+
+class Visitor:
+    """A person with a phone: one browser, which visits the operator where the site sends it."""
+
+    def __init__(self, responses):
+        self.client = RecordingClient(responses)
+
+    def start(self, number=TYPED, **data):
+        """Post the form; return the answer."""
+        return self.client.post("/numverify/login/", {"phone_number": number, **data})
+
+    def visit_operator(self, started):
+        """Follow the site's redirect to the operator; return the path and query that it sends the browser back to."""
+        answer = requests.get(started["Location"], allow_redirects=False, timeout=10)
+        back = urlsplit(answer.headers["Location"])
+        return f"{back.path}?{back.query}"
+
+    def come_back(self, callback):
+        """Open the callback; return the page that the person ends on."""
+        response = self.client.get(callback)
+        return self.client.get(response["Location"]) if response.status_code == 302 else response
+
+    @property
+    def user_id(self):
+        """The primary key (text) of who is logged in, or None."""
+        return self.client.session.get("_auth_user_id")
+
+
+@dataclass
+class Trial:
+    """What a case has at hand, and what it expects; ``finish`` checks the invariants."""
+
+    operator: Operator
+    evil: Server
+    configure: object
+    caplog: object
+    responses: list = field(default_factory=list)
+    callbacks: list = field(default_factory=list)
+    expected: list = field(default_factory=list)  # (outcome, reason) of each row, oldest first
+    calls: list | None = None
+    may_spend: float = TIMEOUT + 1
+
+    def __post_init__(self):
+        self.visitor = Visitor(self.responses)
+        self.bystander = Visitor([])
+        self.bystander.client.force_login(make_user("bystander"), "django.contrib.auth.backends.ModelBackend")
+        self.users = users()
+        self.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def begin(self, **data):
+        """Start a login and visit the operator; return the callback."""
+        callback = self.visitor.visit_operator(self.visitor.start(**data))
+        self.callbacks.append(callback)
+        return callback
+
+    def log_in(self, **data):
+        """Go the whole way; return the page that the person ends on."""
+        return self.come_back(self.begin(**data))
+
+    def come_back(self, callback):
+        """Open the callback, timed; return the page that the person ends on."""
+        begun = time.monotonic()
+        page = self.visitor.come_back(callback)
+        assert time.monotonic() - begun < self.may_spend, "I7: too slow"
+        return page
+
+    def refused(self, reason, calls=()):
+        """Expect one more row, ended with ``reason``, and exactly these calls (hops) in all."""
+        (found,) = [pair for pair in REASONS if pair[1] == reason]
+        self.expected.append(found)
+        self.calls = list(calls)
+
+    def verified(self, calls=("discovery", "token", "jwks", "verify")):
+        """Expect one more row, verified, a login, and exactly these calls (hops) in all."""
+        self.expected.append(("verified", ""))
+        self.calls = list(calls)
+
+    def nothing(self, calls=()):
+        """Expect no row at all."""
+        self.expected, self.calls = [], list(calls)
+
+    # The invariants
+
+    def finish(self):
+        """Check all of them, in an order in which none disturbs the next."""
+        self.check_memory()
+        self.check_calls()
+        self.check_rows()
+        self.check_nobody_is_logged_in()
+        self.check_no_500()
+        self.check_headers()
+        self.check_page()
+        self.check_replays()
+        self.check_leaks()
+        self.check_honest_login()
+
+    def check_memory(self):
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self.memory
+        assert grown < MEMORY, f"I7: the peak grew by {grown} KiB"
+
+    def check_calls(self):
+        assert self.operator.hops == self.calls, "I5"
+        assert self.evil.received == [], "I5: the evil twin was asked"
+        for received in self.operator.received:
+            if received.hop != "authorize":
+                assert "cookie" not in received.headers, "I5"
+                assert received.headers["accept-encoding"] == "identity", "I5"
+
+    def check_rows(self):
+        rows = list(VerificationAttempt.objects.order_by("pk").values_list("outcome", "reason"))
+        assert rows == self.expected, "I2"
+
+    def check_nobody_is_logged_in(self):
+        logs_in = ("verified", "") in self.expected
+        assert (self.visitor.user_id is not None) == logs_in, "I1"
+        if not logs_in:
+            assert users() == self.users, "I1: accounts changed"
+        assert self.bystander.user_id is not None, "I10"
+
+    def check_no_500(self):
+        assert [response.status_code for response in self.responses if response.status_code == 500] == [], "I3"
+        errors = [record for record in self.caplog.records if record.levelno >= logging.ERROR]
+        assert [record for record in errors if record.name == "django.request" and record.exc_info] == [], "I3"
+
+    def check_headers(self):
+        for response in self.responses:
+            if response.wsgi_request.path.startswith("/numverify/"):
+                assert "no-store" in response["Cache-Control"], "I9"
+                assert response["X-Frame-Options"] == "DENY", "I9"
+                assert response["Referrer-Policy"] in ("same-origin", "no-referrer"), "I9"
+                assert set(response.cookies) <= {"sessionid", "csrftoken"}, "I9"
+
+    def check_page(self):
+        """Every refusal of one page group shows the same text, whatever the reason."""
+        if self.expected and self.expected[-1][0] not in ("verified", "pending"):
+            text = self.responses[-1].content.decode()
+            reference = VerificationAttempt.objects.latest("pk").reference_shown
+            text = re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", text).replace(reference, "")
+            signed_in, retry = self.visitor.user_id is not None, 'name="retry"' in text
+            assert PAGES.setdefault((group_of(self.expected[-1][1]), signed_in, retry), text) == text, "I12"
+
+    def check_replays(self):
+        for callback in self.callbacks:
+            before = len(self.operator.received)
+            user_id = self.visitor.user_id
+            response = self.visitor.client.get(callback)
+            assert response.status_code in (400, 409, 410), "I6"
+            assert len(self.operator.received) == before, "I6"
+            assert self.visitor.user_id == user_id, "I6"
+
+    def check_leaks(self):
+        places = {"log": self.logged(), "page": self.pages(), "row": self.rows(), "admin": self.admin()}
+        places |= {"session": str(dict(self.visitor.client.session)), "report": self.reports()}
+        found = [(place, name) for place, text in places.items() for name in self.secrets() if name in text]
+        assert found == [], "I4"
+
+    def check_honest_login(self):
+        self.operator.restore()
+        honest = Visitor([])
+        page = honest.come_back(honest.visit_operator(honest.start()))
+        assert (page.status_code, honest.user_id is not None) == (200, True), "I8"
+
+    # What must not be found, and where it is looked for
+
+    def secrets(self):
+        """Every spelling of everything secret."""
+        digits = NUMBER.removeprefix("+")
+        spelled = [digits, digits[2:], TYPED, quote(TYPED), hashlib.sha256(NUMBER.encode()).hexdigest()]
+        spelled += [base64.b64encode(text.encode()).decode() for text in (NUMBER, digits)]
+        asked = [request for request in self.operator.received if request.hop in ("authorize", "token")]
+        sent = [
+            value
+            for request in asked
+            for name, value in {**request.query, **safe_form(request)}.items()
+            if name in ("state", "nonce", "code", "code_verifier", "client_assertion")
+        ]
+        return [*spelled, *sent, *self.operator.secrets, CLIENT_SECRET]
+
+    def logged(self):
+        """All that was logged, at DEBUG."""
+        form = logging.Formatter()
+        return "\n".join(form.format(record) for record in self.caplog.records if not is_from_the_test(record))
+
+    def pages(self):
+        """Bodies and headers of every answer, but for where the browser is sent to the operator."""
+        parts = []
+        for response in self.responses:
+            headers = dict(response.items())
+            if headers.get("Location", "").startswith(self.operator.url):
+                del headers["Location"]
+            parts.append(f"{headers} {response.content.decode()}")
+        # The form shows what was typed wrongly; nothing else does.
+        return re.sub(r'name="phone_number" value="[^"]*"', "", "\n".join(parts))
+
+    def rows(self):
+        """The audit."""
+        return str(list(VerificationAttempt.objects.values()))
+
+    def admin(self):
+        """The audit's pages, as a superuser sees them."""
+        admin = Client(SERVER_NAME=HOST)
+        admin.force_login(make_user("root", is_staff=True, is_superuser=True))
+        base = "/admin/numverify_django/verificationattempt/"
+        paths = [base, *(f"{base}{row.pk}/change/" for row in VerificationAttempt.objects.all())]
+        return "\n".join(admin.get(path).content.decode() for path in paths)
+
+    def reports(self):
+        """Django's exception report about each request, as if it had failed."""
+        requests = [response.wsgi_request for response in self.responses]
+        return "\n".join(ExceptionReporter(request, None, None, None).get_traceback_text() for request in requests)
+
+
+def safe_form(received):
+    """Return the form of a request, or nothing where it has none."""
+    return received.form if received.method == "POST" and received.hop == "token" else {}
+
+
+def is_from_the_test(record):
+    """Tell whether the test's own browser logged ``record``: it visits the operator with the state in the URL."""
+    return record.name.startswith("urllib3") and "/authorize" in record.getMessage()
+
+
+def make_user(name, **facts):
+    model = get_user_model()
+    user = model(**{model.USERNAME_FIELD: name}, **facts)
+    user.save()
+    return user
+
+
+def users():
+    """What is known of the accounts."""
+    return sorted(get_user_model().objects.values_list("pk", "last_login"), key=str)
+
+
+@pytest.fixture
+def operator():
+    """A hostile operator."""
+    server = Operator()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def evil():
+    """Its evil twin, which nobody should ever ask."""
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def configure(settings, operator):
+    """Set NUMVERIFY for the hostile operator; keywords are keys of the operator, ``site`` has the other keys."""
+    name = f"hostile{next(NAMES)}"
+
+    def configure(site=None, others=None, **keys):
+        asked = {
+            "PROFILE": "telefonica",
+            "ISSUER": operator.url,
+            "API_ROOT": f"{operator.url}/v1",
+            "CLIENT_ID": "client-of-the-site",
+            "CLIENT_SECRET": CLIENT_SECRET,
+            "ALLOW_LOOPBACK": True,
+            "TIMEOUT": TIMEOUT,
+        }
+        site = {"DEFAULT_REGION": "ES"} | (site or {})
+        settings.NUMVERIFY = {"OPERATORS": {name: asked | keys} | (others or {})} | site
+
+    configure()
+    return configure
+
+
+@pytest.fixture(params=[(engine, atomic) for engine in ENGINES for atomic in (False, True)], ids=str)
+def everywhere(request, settings, monkeypatch):
+    """Each kind of session, with and without ATOMIC_REQUESTS; for critical cases, named before ``trial``."""
+    engine, atomic = request.param
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", atomic)
+
+
+@pytest.fixture(autouse=True)
+def empty_cache():
+    """Nothing that one case leaves in Django's cache reaches the next."""
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def trial(db, operator, evil, configure, caplog):
+    """A Trial, which checks the invariants when the case is over."""
+    caplog.set_level(logging.DEBUG)
+    trial = Trial(operator, evil, configure, caplog)
+    yield trial
+    if trial.calls is not None:
+        trial.finish()
+    else:
+        pytest.fail("the case says neither refused() nor nothing()")
