@@ -24,10 +24,11 @@ def main():
     """Serve, after one line that tells where."""
     parser = argparse.ArgumentParser(prog="python -m numverify_django.sandbox", description=__doc__)
     parser.add_argument("--port", type=port, default=PORT, help=f"0 takes any free one (default: {PORT})")
-    server = listen(parser.parse_args().port)
-    sys.stdout.write(f"Sandbox operator: http://{server.host}:{server.port}\n")
-    sys.stdout.flush()
+    arguments = parser.parse_args()
     with suppress(KeyboardInterrupt):
+        server = listen(arguments.port)
+        sys.stdout.write(f"Sandbox operator: http://{server.host}:{server.port}\n")
+        sys.stdout.flush()
         server.serve_forever()
 
 

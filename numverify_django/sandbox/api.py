@@ -67,7 +67,7 @@ def spend_token(dialect, scope):
 def read_share_body():
     """Raise Refused unless the body is absent or an object whose ``device`` has the right form."""
     body = request.get_json(silent=True) if request.get_data() else {}
-    if not isinstance(body, dict):
+    if not isinstance(body, dict) or body.keys() - {"device"}:
         raise Refused(INVALID_ARGUMENT)
     check_device(body)
 
@@ -85,7 +85,10 @@ def problem_response(problem, has_body=True):
     """Return the error answer, and tell the log its code."""
     g.note = problem.code
     values = {"status": problem.status, "code": problem.code, "message": problem.message}
-    response = jsonify(values) if has_body else Response(content_type=None)
+    response = jsonify(values)
+    if not has_body:
+        response = Response()
+        del response.headers["Content-Type"]
     response.status_code = problem.status
     if problem is UNAUTHENTICATED:
         response.headers["WWW-Authenticate"] = "Bearer"

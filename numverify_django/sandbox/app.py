@@ -1,6 +1,7 @@
 """The Flask application: endpoints, hooks and what they share."""
 
 from flask import Flask
+from flask.json.provider import DefaultJSONProvider
 
 from . import guard, traffic
 from .api import api
@@ -12,9 +13,21 @@ from .oidc import oidc, server
 LARGEST_BODY = 1_000_000
 
 
+class JSON(DefaultJSONProvider):
+    """Flask's JSON, for which a body that is nested too deeply is as wrong as any other."""
+
+    def loads(self, s, **options):
+        """Return what ``s`` says, or raise ValueError."""
+        try:
+            return super().loads(s, **options)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+
 def create_app(issuer):
     """Return the WSGI application of a sandbox at ``issuer``, an http origin on loopback."""
     app = Flask(__name__)
+    app.json = JSON(app)
     app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"authorization_code": TOKEN_LIFETIME}
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.extensions[NAME] = Memory(issuer)

@@ -208,5 +208,5 @@ def judge(dialect, sim, name, value):
 
 def _fits(value, form):
     if isinstance(form, dict):
-        return isinstance(value, dict) and all(_fits(value[key], form[key]) for key in form if key in value)
+        return isinstance(value, dict) and all(key in form and _fits(value[key], form[key]) for key in value)
     return isinstance(value, form) and not isinstance(value, bool)

@@ -46,7 +46,7 @@ SHOWN = frozenset(
 )
 # Of these, the number behind an optional ``tel:`` shows its last two digits, however it is written.
 NUMBERS = frozenset({"phoneNumber", "login_hint"})
-NAME = re.compile(r"[A-Za-z_]{1,40}")  # of a parameter; what is none may be a secret too
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")  # of a parameter; what is none may be a secret too
 DIGITS = re.compile(r"\+?[0-9]{7,}")
 
 

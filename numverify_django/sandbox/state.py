@@ -30,7 +30,7 @@ def _is_headers(value):
 FAULT_VALUES = {
     "endpoint": (lambda value: value in HOPS, f"one of {', '.join(HOPS)}"),
     "status": (lambda value: isinstance(value, int) and _is_number(value, 200, 599), "an integer from 200 to 599"),
-    "body": (lambda value: isinstance(value, str | dict | list), "a string or a JSON value"),
+    "body": (lambda value: isinstance(value, str | dict | list), "a string, an object or a list"),
     "content_type": (_is_header, "a media type"),
     "headers": (_is_headers, "an object of header names and texts"),
     "delay": (lambda value: _is_number(value, 0, 600), "seconds, from 0 to 600"),
@@ -71,6 +71,9 @@ class Fault:
         """Return this fault, or raise ValueError if it would do nothing or something impossible."""
         if self.error is not None and self.endpoint not in ("authorize", "token"):
             raise ValueError("fault.error: only authorize and token answer with an OAuth error")
+        useless = (self.body,) if self.error else (self.body, self.status) if self.drop else ()
+        if any(value is not None for value in useless):
+            raise ValueError("fault.body, fault.status: an error or a dropped connection has none of its own")
         if not (self.replaces or self.delay or self.drop or self.error):
             raise ValueError("fault: give a status, body, delay, drop or error")
         return self

@@ -6,9 +6,10 @@ import secrets
 import time
 
 import jwt
+from jsonschema import Draft202012Validator
 
 from ..conftest import query_of
-from ..protocol.contract import CONTRACTS
+from ..protocol.contract import CONTRACTS, ERROR_SCHEMA
 
 CALLBACK = "http://127.0.0.1:8000/numverify/callback/"
 SCOPE = "openid dpv:FraudPreventionAndDetection number-verification:verify"
@@ -47,7 +48,9 @@ class RelyingParty:
 
     def wait_until_fault_is_met(self):
         """Return as soon as no fault is to come: a request has met it and may still be under way."""
+        deadline = time.monotonic() + 10
         while self.get("/_sandbox/state").json()["fault"]:
+            assert time.monotonic() < deadline, "nothing has met the fault"
             time.sleep(0.01)
 
     def authorize(self, path="/authorize", **changes):
@@ -117,3 +120,24 @@ class RelyingParty:
 def half_hash(text):
     """Return the ``at_hash`` of an access token under RS256 (OIDC Core section 3.1.3.6)."""
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:16]).rstrip(b"=").decode()
+
+
+def told(response):
+    """Return the status and the code of an error answer, whose body has the form that every document gives it."""
+    assert response.status_code >= 400, response.text
+    if not response.content:
+        return response.status_code, None
+    body = response.json()
+    Draft202012Validator(ERROR_SCHEMA).validate(body)
+    assert body["status"] == response.status_code
+    return response.status_code, body["code"]
+
+
+def error(dialect, operation, status, code):
+    """Return what ``told`` returns for an error; the default document gives share's errors no body."""
+    return status, code if operation == "verify" or CONTRACTS[dialect].share_errors_have_a_body else None
+
+
+def digest(text):
+    """Return the SHA-256 of ``text`` in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -6,8 +6,7 @@ import pytest
 
 from numverify_django.sandbox.dialects import DIGITS
 
-from .relying_party import DIALECTS
-from .test_api import digest, error, told
+from .relying_party import DIALECTS, digest, error, told
 
 CANNOT_TELL = {
     "telefonica": (422, "UNSUPPORTED_IDENTIFIER"),

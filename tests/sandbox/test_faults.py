@@ -5,6 +5,8 @@ import time
 import pytest
 import requests
 
+from numverify_django.sandbox.state import Fault
+
 from ..conftest import query_of
 from .relying_party import CALLBACK, NUMBER
 
@@ -259,3 +261,16 @@ def test_wrong_fault_is_refused_with_the_key_and_changes_nothing(sandbox, site, 
 
     assert (response.status_code, words in response.json()["error"]) == (400, True)
     assert site.get("/_sandbox/state").json() == before
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"endpoint": "token", "error": "invalid_grant", "body": "lost"},
+        {"endpoint": "token", "drop": True, "body": "lost"},
+        {"endpoint": "token", "drop": True, "status": 503},
+    ],
+)
+def test_fault_of_which_half_would_be_lost_is_refused(fault):
+    with pytest.raises(ValueError, match="none of its own"):
+        Fault.parse(fault)

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from .relying_party import CALLBACK, CHALLENGE, SCOPE, VERIFIER
-from .test_api import digest
+from .relying_party import CALLBACK, CHALLENGE, SCOPE, VERIFIER, digest
 from .test_token import WAYS
 
 NUMBER = "+34699887761"  # the console's example is another one
@@ -92,6 +91,14 @@ def test_hash_is_cut(sandbox, site):
     site.verify("camara-v2", {"hashedPhoneNumber": digest(NUMBER)})
 
     assert sandbox.log()[-1]["body"] == {"hashedPhoneNumber": "…"}
+
+
+def test_addresses_of_a_device_are_shown(sandbox, site):
+    addresses = {"ipv4Address": {"publicAddress": "192.0.2.1", "publicPort": 59765}, "ipv6Address": "2001:db8::1"}
+    site.verify("telefonica", {"phoneNumber": NUMBER, "device": addresses})
+
+    shown = {"ipv4Address": {"publicAddress": "192.0.2.1", "publicPort": "59765"}, "ipv6Address": "2001:db8::1"}
+    assert sandbox.log()[-1]["body"] == {"phoneNumber": "•••61", "device": shown}
 
 
 def test_hops_come_in_their_order(sandbox, site):
