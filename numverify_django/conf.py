@@ -6,9 +6,10 @@ Nothing is read at import. ``problems()`` lists what is wrong for the system che
 import difflib
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from django.conf import settings as django_settings
@@ -20,6 +21,11 @@ from . import readers
 from .protocol import jose
 from .protocol.exceptions import Misconfigured
 from .protocol.profiles import PROFILES, SHARE, VERIFY, Operator, Profile
+
+# name -> (count, seconds) or None. Mobile carriers put crowds behind one address: alone it is no measure of anybody.
+RATE_LIMITS = MappingProxyType(
+    {"number_address": (10, 600), "session": (20, 600), "address": None, "site": None, "operator": None}
+)
 
 
 class Problem(NamedTuple):
@@ -42,6 +48,7 @@ class Settings:
     peppers: tuple[str, ...] = field(default=(), repr=False)
     attempt_lifetime: int = 300  # seconds
     retention_days: int = 90
+    rate_limits: Mapping[str, tuple[int, int] | None] = field(default_factory=lambda: RATE_LIMITS)
     redirect_mode: str = "redirect"
     trusted_proxies: tuple = ()
     allow_staff: bool = False
@@ -73,6 +80,7 @@ SITE_KEYS = {
     "PEPPERS": readers.peppers,
     "ATTEMPT_LIFETIME": readers.positive(3600),
     "RETENTION_DAYS": readers.positive(36_500),
+    "RATE_LIMITS": readers.limits(RATE_LIMITS),
     "REDIRECT_MODE": readers.one_of("redirect", "interstitial"),
     "TRUSTED_PROXIES": readers.networks,
     "ALLOW_STAFF": readers.flag,

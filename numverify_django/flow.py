@@ -12,7 +12,7 @@ from django.http import QueryDict
 from django.urls import reverse
 from django.views.decorators.debug import sensitive_variables
 
-from . import conf, session, signals, transport
+from . import conf, limits, session, signals, transport
 from .models import Opened, Use, VerificationAttempt
 from .protocol import authorization, conversation, profiles
 from .protocol.exceptions import (
@@ -45,14 +45,17 @@ class Claimed:
 def begin(request, operator, number, *, use, next_url):
     """Open an attempt to prove ``number`` (None: to be told it); return it and the URL to send the browser to.
 
-    The URL is None where the operator cannot even be asked: the attempt is over then, and has its reason.
+    The URL is None where the operator cannot even be asked: the attempt is over then, and has its reason. Nothing is
+    opened where TooManyTries or BudgetSpent is raised, or OperatorUnavailable: the operator has been out of order.
     """
     operation = profiles.SHARE if number is None else profiles.VERIFY
-    browser = session.bind_browser(request)
+    browser, address = session.bind_browser(request), session.client_address(request)
+    limits.Circuit(operator).check()
+    limits.check(operator, number, browser, address)
     VerificationAttempt.objects.tidy(browser)
     redirect_uri = operator.redirect_uri or request.build_absolute_uri(reverse("numverify:callback"))
     facts = {"redirect_uri": redirect_uri, "next_url": next_url, "number": number and number.e164}
-    row = {"browser": browser, "operator": operator, "operation": operation, "use": use}
+    row = {"browser": browser, "operator": operator, "operation": operation, "use": use, "address": address}
     if use == Use.STEP_UP:
         row["user"] = request.user
     try:
@@ -102,8 +105,15 @@ def receive(claimed):
 @sensitive_variables()
 def verify(request, claimed, response):
     """Spend the code for a token and the token for the one paid call; return the Verification, or raise."""
-    talk = _talk(claimed, response, session.client_address(request))
-    verification = transport.run(talk, claimed.deadline, str(claimed.attempt.correlator))
+    circuit = limits.Circuit(claimed.operator)
+    circuit.enter()
+    try:
+        talk = _talk(claimed, response, session.client_address(request))
+        verification = transport.run(talk, claimed.deadline, str(claimed.attempt.correlator))
+    except NumberVerifyError as error:
+        circuit.leave(error)
+        raise
+    circuit.leave()
     if not claimed.operator.serves(verification.number):
         raise ResponseInvalid("the operator vouches for a number outside its PREFIXES")
     return verification
@@ -145,7 +155,11 @@ def fail(request, attempt, opened, error):
 
 
 def _metadata(operator, deadline):
-    return transport.run(_directory.metadata(operator), deadline)
+    try:
+        return transport.run(_directory.metadata(operator), deadline)
+    except NumberVerifyError as error:
+        limits.Circuit(operator).leave(error)
+        raise
 
 
 def _fingerprint(operator, metadata):

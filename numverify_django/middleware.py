@@ -9,7 +9,7 @@ from django.urls import reverse
 from . import conf, flow, pages
 from .models import Use
 from .protocol import profiles
-from .protocol.exceptions import Misconfigured
+from .protocol.exceptions import NumberVerifyError
 from .session import NumberVerification, StepUpRequired, own_number
 
 
@@ -29,8 +29,8 @@ class NumberVerificationMiddleware:
             return None
         try:
             return pages.guard(self._answer(request))
-        except Misconfigured as error:
-            return pages.guard(pages.show_misconfigured(request, error))
+        except NumberVerifyError as error:
+            return pages.guard(pages.show_refusal(request, error, request.get_full_path()))
 
     def _answer(self, request):
         here = request.get_full_path()

@@ -1,5 +1,6 @@
 """The audit row, which is also the single-use state store, and the numbers that were proved."""
 
+import ipaddress
 import re
 import secrets
 import uuid
@@ -50,7 +51,7 @@ class AttemptManager(models.Manager):
     """Every change of an attempt is one conditional UPDATE, so that of several callers exactly one wins."""
 
     @sensitive_variables()
-    def open(self, *, state, browser, operator, operation, use, opened, user=None):
+    def open(self, *, state, browser, operator, operation, use, opened, user=None, address=None):
         """Return a pending attempt that ``state`` and ``browser`` (random texts) together can claim."""
         number, now = opened.phone_number, timezone.now()
         return self.create(
@@ -58,6 +59,7 @@ class AttemptManager(models.Manager):
             expires_at=now + timedelta(seconds=conf.get().attempt_lifetime),
             state_digest=sealing.digest(state),
             browser_digest=sealing.digest(browser),
+            address_digest=address_digest(address),
             operator=operator.name,
             operation=operation,
             use=use,
@@ -157,6 +159,7 @@ class VerificationAttempt(models.Model):
     number_digest = models.UUIDField(null=True, editable=False)
     state_digest = models.UUIDField(editable=False)
     browser_digest = models.UUIDField(editable=False)
+    address_digest = models.UUIDField(null=True, editable=False)
     sealed = models.TextField(blank=True, editable=False)
 
     objects = AttemptManager()
@@ -170,7 +173,8 @@ class VerificationAttempt(models.Model):
             models.Index(fields=["-created_at", "-id"], name="numverify_newest"),
             models.Index(fields=["outcome", "-created_at", "-id"], name="numverify_outcome"),
             models.Index(fields=["reference"], name="numverify_reference"),
-            models.Index(fields=["number_digest"], name="numverify_number"),
+            models.Index(fields=["number_digest", "address_digest", "-created_at"], name="numverify_number"),
+            models.Index(fields=["address_digest", "-created_at"], name="numverify_address"),
             models.Index(fields=["browser_digest", "outcome"], name="numverify_browser"),
         ]
 
@@ -236,6 +240,15 @@ class VerifiedNumber(models.Model):
 def ending(error):
     """Return the columns of an attempt that ``error`` (a NumberVerifyError) ends."""
     return {"outcome": error.outcome, "reason": error.code, "ended_at": timezone.now(), "sealed": ""}
+
+
+def address_digest(address):
+    """Return a keyed digest of a client's address (text or None); the /64 of an IPv6 customer counts as one."""
+    if address is None:
+        return None
+    network = ipaddress.ip_network(address)
+    network = network.supernet(new_prefix=64) if network.version == 6 else network
+    return sealing.digest(str(network), conf.get().peppers[0])
 
 
 def number_columns(number):

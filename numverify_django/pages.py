@@ -1,6 +1,7 @@
 """What a person is shown: the page group of each reason, and the answers that several views give."""
 
 import logging
+import math
 from functools import wraps
 from urllib.parse import urlencode
 
@@ -14,7 +15,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from . import conf
-from .protocol.exceptions import Misconfigured
+from .protocol.exceptions import Limited, Misconfigured
 
 logger = logging.getLogger(__name__)
 
@@ -97,10 +98,18 @@ def show_failure(request, group, next_url, status=200, **context):
     return show(request, f"failed/{group}.html", next_url, status=status, **context)
 
 
-def show_misconfigured(request, error):
-    """Return the page of a site that cannot ask any operator; its developer reads why in the log and in the checks."""
-    logger.error("numverify_django is misconfigured: %s", error)
-    return show_failure(request, UNFINISHED, "", status=503)
+def show_refusal(request, error, next_url):
+    """Return the page of a start that ``error`` (a NumberVerifyError) refused before it opened an attempt."""
+    if isinstance(error, Misconfigured):  # the site's developer reads why in the log and in the checks
+        logger.error("numverify_django is misconfigured: %s", error)
+        return show_failure(request, UNFINISHED, "", status=503)
+    logger.info("start refused: %s", error.code)
+    if not isinstance(error, Limited):
+        return show_failure(request, UNFINISHED, next_url, status=503)
+    seconds = math.ceil(error.retry_after)
+    response = show_failure(request, group_of(error.code), next_url, status=429, retry_after=seconds)
+    response["Retry-After"] = str(seconds)
+    return response
 
 
 def to_failed(attempt):

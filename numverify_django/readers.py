@@ -5,12 +5,14 @@ The value itself may be a secret: no message repeats one.
 
 import ipaddress
 import re
+from types import MappingProxyType
 
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
 from .protocol.phone import REGIONS
 
+LIMIT_MAX = 10_000_000
 PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 PURPOSE = re.compile(r"dpv:[A-Za-z]+")
 URL = re.compile(r"https?://[^/\s]+/\S*", re.ASCII | re.IGNORECASE)
@@ -123,6 +125,28 @@ def callable_or_path(value):
     if not callable(found):
         raise ValueError("must be a callable or the dotted path to one")
     return found
+
+
+def limits(defaults):
+    """Return a reader that accepts a dict of limits, [count, seconds] or None each, and merges it over ``defaults``."""
+
+    def read(value):
+        if (
+            not isinstance(value, dict)
+            or not value.keys() <= defaults.keys()
+            or not all(map(_is_limit, value.values()))
+        ):
+            raise ValueError(f"must be a dict of [count, seconds] or None, for any of {', '.join(defaults)}")
+        return MappingProxyType({**defaults, **{name: limit and tuple(limit) for name, limit in value.items()}})
+
+    return read
+
+
+def _is_limit(value):
+    if value is None:
+        return True
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    return is_pair and all(type(number) is int and 0 < number <= LIMIT_MAX for number in value)
 
 
 def region(value):

@@ -35,8 +35,8 @@ class NumberVerificationView(View):
     def dispatch(self, request, *args, **kwargs):
         try:
             response = super().dispatch(request, *args, **kwargs)
-        except Misconfigured as error:
-            response = pages.show_misconfigured(request, error)
+        except NumberVerifyError as error:
+            response = pages.show_refusal(request, error, pages.safe_next(request, request.POST.get("next")))
         response["Referrer-Policy"] = self.referrer_policy
         return response
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import traceback
 from dataclasses import FrozenInstanceError, fields, replace
+from types import MappingProxyType
 
 import pytest
 from django.test import override_settings
@@ -137,6 +138,10 @@ def test_defaults_are_those_of_a_careful_site(site):
         **{"unknown_number": "create", "default_region": None, "fallback_url": "", "store_number": "masked"},
         **{"attempt_lifetime": 300, "retention_days": 90, "redirect_mode": "redirect", "trusted_proxies": ()},
         **{"allow_staff": False, "login_policy": None},
+        "rate_limits": {
+            **{"number_address": (10, 600), "session": (20, 600)},
+            **dict.fromkeys(["address", "site", "operator"]),
+        },
     }
 
 
@@ -181,13 +186,19 @@ OVERRIDES = {
     **{"UNKNOWN_NUMBER": "deny", "DEFAULT_REGION": "DE", "FALLBACK_URL": "/accounts/login/", "STORE_NUMBER": "full"},
     **{"PEPPERS": [PEPPER, PEPPER[::-1]], "ATTEMPT_LIFETIME": 60, "RETENTION_DAYS": 7, "ALLOW_STAFF": True},
     **{"REDIRECT_MODE": "interstitial", "LOGIN_POLICY": policy},
+    "RATE_LIMITS": MappingProxyType(conf.RATE_LIMITS | {"session": (3, 60), "site": (9, 9), "number_address": None}),
     "TRUSTED_PROXIES": [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1")],
 }
 
 
 @pytest.mark.parametrize("key", EVERY_KEY)
 def test_key_overrides_its_field_and_no_other(site, key):
-    written = {"TRUSTED_PROXIES": ["10.0.0.0/8", "::1"], "LOGIN_POLICY": "tests.test_conf.policy"}
+    limits = {"session": [3, 60], "site": (9, 9), "number_address": None}
+    written = {
+        "RATE_LIMITS": limits,
+        "TRUSTED_PROXIES": ["10.0.0.0/8", "::1"],
+        "LOGIN_POLICY": "tests.test_conf.policy",
+    }
     base, value = {"PROFILE": "tests.test_conf.OWN", "CLIENT_AUTH": "client_secret_basic"}, OVERRIDES[key]
     changed = {key.lower(): tuple(value) if isinstance(value, list) else value}
     site(**base)
@@ -254,6 +265,7 @@ def test_unknown_operator_key_is_an_error_with_a_suggestion(site, key, meant):
 CHOICE, TEXT, FLAG = ["", "none ", "HS256", None, True, []], [5, True, b"bytes", ["text"]], ["True", 1, 0, []]
 NUMBER, LIST = [0, -1, True, "5", None, float("nan"), float("inf"), 10**9], ["text", 5, [5], [b"bytes"], {"a": 1}]
 CALLABLE = ["", "policy", "tests.test_conf.missing", "missing.policy", ".conf.policy", "tests.test_conf.SECRET", 5]
+WRONG_LIMITS = [5, [5], [0, 60], [5, 0], [5, -1], [True, 60], [5.0, 60], ["5", 60], [5, 60, 1], [10**8, 60], {5: 60}]
 TEXTS = [*ADDRESSES, "CLIENT_ID", "CLIENT_SECRET", "PRIVATE_KEY", "KEY_ID", "FALLBACK_URL"]
 CHOICES = ["CLIENT_AUTH", "ASSERTION_ALG", "ASSERTION_AUDIENCE", "ID_TOKEN", "ID_TOKEN_ALG", "OPERATION", "LOGIN_HINT"]
 WRONG = {
@@ -269,6 +281,7 @@ WRONG = {
     "PEPPERS": [*LIST, [], [PEPPER, "short"], PEPPER, None],
     "TRUSTED_PROXIES": [*LIST, [""], ["10.0.0.0/99"], ["proxy.example"], None],
     "LOGIN_POLICY": CALLABLE,
+    "RATE_LIMITS": [None, [], 5, {"sesion": [1, 1]}, *({"session": limit} for limit in WRONG_LIMITS)],
 }
 EACH_WRONG = [(key, value) for key, values in WRONG.items() for value in values]
 

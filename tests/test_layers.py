@@ -27,6 +27,7 @@ RANKS = {
     "signals": 5,
     "models": 6,
     "session": 7,
+    "limits": 7,
     "pages": 8,
     "flow": 8,
     "backends": 9,

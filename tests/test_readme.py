@@ -229,10 +229,16 @@ def test_settings_table_equals_the_code():
     told = {key: default for key, default, _ in site_keys}
     assert told.pop("OPERATORS") == "required"
     assert told.pop("PEPPERS") == "derived from SECRET_KEY"
+    assert told.pop("RATE_LIMITS") == "see below"
     defaults = {field.name.upper(): field.default for field in fields(conf.Settings)}
     assert {key: value_of(text) for key, text in told.items()} == {
-        key: defaults[key] for key in conf.SITE_KEYS if key != "PEPPERS"
+        key: defaults[key] for key in conf.SITE_KEYS if key not in ("PEPPERS", "RATE_LIMITS")
     }
+
+
+def test_limits_table_equals_the_code():
+    (rows,) = table("limit", "default", "what it limits")
+    assert {name: value_of(default) for name, default, _ in rows} == conf.RATE_LIMITS
 
 
 def test_operator_table_equals_the_code():

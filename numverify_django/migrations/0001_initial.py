@@ -108,6 +108,7 @@ class Migration(migrations.Migration):
                 ("number_digest", models.UUIDField(editable=False, null=True)),
                 ("state_digest", models.UUIDField(editable=False)),
                 ("browser_digest", models.UUIDField(editable=False)),
+                ("address_digest", models.UUIDField(editable=False, null=True)),
                 ("sealed", models.TextField(blank=True, editable=False)),
                 (
                     "user",
@@ -128,7 +129,8 @@ class Migration(migrations.Migration):
                     models.Index(fields=["-created_at", "-id"], name="numverify_newest"),
                     models.Index(fields=["outcome", "-created_at", "-id"], name="numverify_outcome"),
                     models.Index(fields=["reference"], name="numverify_reference"),
-                    models.Index(fields=["number_digest"], name="numverify_number"),
+                    models.Index(fields=["number_digest", "address_digest", "-created_at"], name="numverify_number"),
+                    models.Index(fields=["address_digest", "-created_at"], name="numverify_address"),
                     models.Index(fields=["browser_digest", "outcome"], name="numverify_browser"),
                 ],
                 "constraints": [models.UniqueConstraint(fields=("state_digest",), name="numverify_state")],

@@ -242,13 +242,21 @@ class Replayed(Stranger):
     code = "replayed"
 
 
-class TooManyTries(Stranger):
+class Limited(Stranger):
+    """A limit is reached: ``retry_after`` is how many seconds it lasts."""
+
+    def __init__(self, message="", retry_after=0):
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TooManyTries(Limited):
     """A limit of RATE_LIMITS is reached."""
 
     code = "too_many_tries"
 
 
-class BudgetSpent(Stranger):
+class BudgetSpent(Limited):
     """The operator's cap on paid calls is reached."""
 
     code = "budget_spent"

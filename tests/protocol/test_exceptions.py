@@ -66,5 +66,9 @@ def test_reason_explains_itself_in_one_sentence(leaf):
     assert re.fullmatch(r"[A-Z][^\n]*\.", leaf.__doc__)
 
 
+def test_limit_says_how_long_it_lasts():
+    assert exceptions.TooManyTries(retry_after=12.5).retry_after == 12.5
+
+
 def test_message_of_ours_replaces_the_general_one():
     assert str(exceptions.TokenInvalid("no usable access_token")) == "no usable access_token"

@@ -1,0 +1,108 @@
+"""How often and at what cost: limits counted on the attempts themselves, and a circuit breaker for a dead operator.
+
+``RATE_LIMITS`` names each limit as [count, seconds], or None. Successes count, form errors open no attempt and do not.
+"""
+
+from datetime import timedelta
+
+from django.core.cache import cache
+from django.db.models import Q
+from django.utils import timezone
+
+from . import conf, sealing
+from .models import Outcome, VerificationAttempt, address_digest, number_columns
+from .protocol.exceptions import (
+    BudgetSpent,
+    OperatorTimeout,
+    OperatorUnavailable,
+    RedirectRefused,
+    ResponseInvalid,
+    ResponseTooLarge,
+    TokenInvalid,
+    TooManyTries,
+)
+
+# What shows that an operator is out of order; a person's denial, a wrong number or a spent code does not.
+FAULTS = (OperatorTimeout, OperatorUnavailable, RedirectRefused, ResponseInvalid, ResponseTooLarge, TokenInvalid)
+FAULTS_TO_OPEN = 5  # one after the other
+OPEN = 30  # seconds without a call, then one call is tried
+REMEMBERED = 3600  # seconds in which faults are one after the other
+
+
+def check(operator, number, browser, address):
+    """Raise TooManyTries or BudgetSpent, with ``retry_after`` (seconds), where one more attempt is one too many.
+
+    ``number`` (a PhoneNumber) and ``address`` (text) may be None. A number is limited together with an address, so that
+    no stranger elsewhere can use up another person's tries.
+    """
+    by_number, by_address = number_columns(number).get("number_digest"), address_digest(address)
+    counted = {
+        "number_address": {"number_digest": by_number, "address_digest": by_address},
+        "session": {"browser_digest": sealing.digest(browser)},
+        "address": {"address_digest": by_address},
+        "site": {},
+    }
+    for name, columns in counted.items():
+        if None not in columns.values():
+            _check(TooManyTries, name, Q(**columns))
+    # What may still cost something counts as well: the cap holds however many come back at once.
+    may_cost = Q(claimed_at__isnull=False) | Q(outcome=Outcome.PENDING, expires_at__gt=timezone.now())
+    _check(BudgetSpent, "operator", Q(operator=operator.name) & may_cost)
+
+
+def _check(error, name, which):
+    limit = conf.get().rate_limits[name]
+    if limit is None:
+        return
+    count, seconds = limit
+    now = timezone.now()
+    times = VerificationAttempt.objects.filter(which, created_at__gt=now - timedelta(seconds=seconds))
+    oldest = times.order_by("-created_at").values_list("created_at", flat=True)[count - 1 : count].first()
+    if oldest is not None:
+        raise error(f"the limit '{name}' is reached", retry_after=seconds - (now - oldest).total_seconds())
+
+
+class Circuit:
+    """Whether an operator is worth asking, shared by a site's workers through Django's cache.
+
+    It opens after FAULTS_TO_OPEN faults one after the other. After OPEN seconds one call is let through: its success
+    closes the circuit, its fault opens it again.
+    """
+
+    def __init__(self, operator):
+        key = f"numverify_django.circuit.{operator.fingerprint}"
+        self._faults, self._open, self._probe = f"{key}.faults", f"{key}.open", f"{key}.probe"
+        self._patience = operator.timeout
+        self._known = 0  # faults, as of entering
+
+    def check(self):
+        """Raise OperatorUnavailable where asking is in vain for now."""
+        if cache.get(self._open):
+            raise OperatorUnavailable("the circuit is open")
+
+    def enter(self):
+        """Raise OperatorUnavailable unless a call may be made now."""
+        known = cache.get_many([self._faults, self._open])
+        self._known = known.get(self._faults, 0)
+        is_broken = self._known >= FAULTS_TO_OPEN
+        if known.get(self._open) or (is_broken and not cache.add(self._probe, True, self._patience)):
+            raise OperatorUnavailable("the circuit is open")
+
+    def leave(self, error=None):
+        """Record how a call ended: with ``error`` (a NumberVerifyError), or well."""
+        if isinstance(error, FAULTS):
+            self._count_fault()
+        elif self._known:
+            cache.delete_many([self._faults, self._probe])
+
+    def _count_fault(self):
+        cache.add(self._faults, 0, REMEMBERED)
+        if _increment(self._faults) >= FAULTS_TO_OPEN:
+            cache.set(self._open, True, OPEN)
+
+
+def _increment(key):
+    try:
+        return cache.incr(key)
+    except ValueError:  # it was evicted meanwhile
+        return 1
