@@ -34,10 +34,10 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         """
         verification = flow.verify(request, attempt, response)
         try:
-            return self._complete(request, attempt.attempt, verification.number)
+            return self._complete(request, attempt.attempt, verification)
         except (IntegrityError, exceptions.NumberTaken):
             # Another first login of this number was quicker: now there is an account to find.
-            return self._complete(request, attempt.attempt, verification.number)
+            return self._complete(request, attempt.attempt, verification)
 
     async def aauthenticate(self, request, attempt, response):
         """Do the same from asynchronous code."""
@@ -67,19 +67,24 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         return uuid.uuid4().hex
 
     @sensitive_variables()
-    def _complete(self, request, attempt, number):
-        """Return the user once user, number and outcome are committed together."""
+    def _complete(self, request, attempt, verification):
+        """Return the user once user, number and outcome are committed together; tell the site what is new."""
+        number = verification.number
         claims = {"phone_number": number.e164, "phone_number_verified": True}
         with transaction.atomic():
-            _touch(number)
+            attempt.verified_number = _touch(number)
             user, is_new = self._find(request, attempt, claims)
             self._check(request, attempt, user)
             is_linked = _enrol(user, attempt, number)
+            has_changed = attempt.verified_number.note_subscriber(verification.subscriber)
             attempt.succeed(user, number)
-        if is_new:
-            signals.send(signals.user_created, request, user=user, attempt=attempt)
-        if is_linked:
-            signals.send(signals.number_linked, request, user=user, attempt=attempt)
+        happened = {
+            signals.user_created: is_new,
+            signals.number_linked: is_linked,
+            signals.subscriber_changed: has_changed,
+        }
+        for signal in (signal for signal, has_happened in happened.items() if has_happened):
+            signals.send(signal, request, user=user, attempt=attempt)
         return user
 
     @sensitive_variables()
@@ -106,7 +111,10 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         is_staff = getattr(user, "is_staff", False) or getattr(user, "is_superuser", False)
         if is_staff and attempt.use == Use.LOGIN and not settings.allow_staff:
             raise exceptions.StaffRefused
-        if settings.login_policy is not None and settings.login_policy(request, user, attempt) is not True:
+        answer = True if settings.login_policy is None else settings.login_policy(request, user, attempt)
+        if isinstance(answer, str) and answer.startswith("/") and attempt.use == Use.LOGIN:
+            attempt.detour = answer
+        elif answer is not True:
             raise exceptions.PolicyRefused
 
 
@@ -120,25 +128,27 @@ def _confirmed(user, attempt, found):
 
 
 def _touch(number):
-    """Date the proof of a known number; as its first statement is a write, the transaction waits for its turn.
+    """Date the proof of ``number``; return its VerifiedNumber, or None where it has none.
 
-    SQLite would let two transactions begin by reading, and then refuse one of them its write.
+    The transaction begins with a write, so it waits for its turn: SQLite would let two begin by reading, and then
+    refuse one of them its write.
     """
-    VerifiedNumber.objects.filter(number=number.e164).update(last_verified_at=timezone.now())
+    known = VerifiedNumber.objects.filter(number=number.e164)
+    return known.first() if known.update(last_verified_at=timezone.now()) else None
 
 
 @sensitive_variables()
 def _enrol(user, attempt, number):
     """Record whose number it is; return whether the number is new to them."""
-    record = VerifiedNumber.objects.filter(number=number.e164).first()
-    is_new = record is None
-    if is_new:
+    record = attempt.verified_number
+    if record is None:
         now = timezone.now()
         dates = {"first_verified_at": now, "last_verified_at": now}
-        record = VerifiedNumber.objects.create(user_id=user.pk, number=number.e164, operator=attempt.operator, **dates)
-    elif record.user_id != user.pk:
+        row = {"user_id": user.pk, "number": number.e164, "operator": attempt.operator}
+        attempt.verified_number = VerifiedNumber.objects.create(**row, **dates)
+        return True
+    if record.user_id != user.pk:
         raise exceptions.NumberTaken
-    elif record.operator != attempt.operator:
+    if record.operator != attempt.operator:
         raise exceptions.OperatorNotBound  # an operator vouches for those whom it enrolled, and for nobody else
-    attempt.verified_number = record
-    return is_new
+    return False

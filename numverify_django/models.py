@@ -163,7 +163,9 @@ class VerificationAttempt(models.Model):
     sealed = models.TextField(blank=True, editable=False)
 
     objects = AttemptManager()
-    verified_number = None  # the VerifiedNumber that the proof was recorded on, in memory only
+    # In memory only, while a callback is handled:
+    verified_number = None  # the VerifiedNumber of the proof, if there is one already
+    detour = ""  # where LOGIN_POLICY sends the person before the login completes
 
     class Meta:
         verbose_name = _("verification attempt")
@@ -222,6 +224,7 @@ class VerifiedNumber(models.Model):
     operator = models.CharField(_("operator"), max_length=64)
     first_verified_at = models.DateTimeField(_("first verified"))
     last_verified_at = models.DateTimeField(_("last verified"))
+    subscriber_digest = models.UUIDField(null=True, editable=False)
 
     class Meta:
         verbose_name = _("verified number")
@@ -235,6 +238,20 @@ class VerifiedNumber(models.Model):
     def phone_number(self):
         """The PhoneNumber."""
         return PhoneNumber(self.number)
+
+    def rebind(self, operator):
+        """Let the operator called ``operator`` vouch for this number from now on: it was ported."""
+        self.operator = operator
+        self.save(update_fields=["operator"])
+
+    def note_subscriber(self, subscriber):
+        """Record the operator's customer (text, "" where unknown) and tell whether it was another one before."""
+        digests = [sealing.digest(subscriber, pepper) for pepper in conf.get().peppers]
+        if not subscriber or self.subscriber_digest in digests:
+            return False
+        before, self.subscriber_digest = self.subscriber_digest, digests[0]
+        self.save(update_fields=["subscriber_digest"])
+        return before is not None
 
 
 def ending(error):

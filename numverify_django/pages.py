@@ -84,7 +84,7 @@ def show(request, template, next_url, status=200, **context):
         "site_name": _site_name(request),
         "signed_in": request.user.is_authenticated,
         "action_url": reverse("numverify:login"),
-        "login_url": _with_next(reverse("numverify:login"), next_url),
+        "login_url": with_next(reverse("numverify:login"), next_url),
         "fallback_url": _fallback_or_none(next_url),
         "next_url": next_url,
         "cancel_url": safe_next(request, ""),  # not next: that page would ask again
@@ -133,7 +133,8 @@ def _site_name(request):
         return request.get_host()
 
 
-def _with_next(url, next_url):
+def with_next(url, next_url):
+    """Return ``url`` with ``next_url`` as its ``next``."""
     joiner = "&" if "?" in url else "?"
     return f"{url}{joiner}{urlencode({'next': next_url})}" if next_url else url
 
@@ -141,7 +142,7 @@ def _with_next(url, next_url):
 def fallback(next_url):
     """Return the other way in, or an empty text; raise Misconfigured or NoReverseMatch where it is set wrongly."""
     chosen = conf.get().fallback_url
-    return _with_next(resolve_url(chosen), next_url) if chosen else ""
+    return with_next(resolve_url(chosen), next_url) if chosen else ""
 
 
 def _fallback_or_none(next_url):

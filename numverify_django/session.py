@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings as django_settings
-from django.contrib.auth import logout
+from django.contrib.auth import load_backend, login, logout
 from django.contrib.sessions.backends.base import UpdateError
 from django.core.exceptions import PermissionDenied
 from django.utils.functional import cached_property
@@ -46,6 +46,29 @@ def browser_of(request):
 def record_proof(request, verified_number):
     """Remember that ``verified_number`` (a VerifiedNumber) was proved just now in this session."""
     _remember(request, proof={"number": verified_number.pk, "at": time.time(), "operator": verified_number.operator})
+
+
+def hold_login(request, user, attempt):
+    """Keep the login of ``user`` for complete_login: LOGIN_POLICY sends the person elsewhere first."""
+    request.session.cycle_key()
+    proof = {"number": attempt.verified_number.pk, "at": time.time(), "operator": attempt.operator}
+    _remember(request, held={"user": str(user.pk), "backend": user.backend, "proof": proof})
+
+
+def complete_login(request):
+    """Log in the person whom LOGIN_POLICY sent elsewhere, and return the user.
+
+    Returns None where no login waits, or waited longer than ATTEMPT_LIFETIME, or the account may not log in any more.
+    """
+    held = request.session.get(KEY, {}).get("held")
+    if held is None or time.time() - held["proof"]["at"] > conf.get().attempt_lifetime:
+        return None
+    user = load_backend(held["backend"]).get_user(held["user"])
+    if user is None:
+        return None
+    login(request, user, held["backend"])
+    _remember(request, held=None, proof=held["proof"])
+    return user
 
 
 def renew_key(request):

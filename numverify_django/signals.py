@@ -8,6 +8,9 @@ number_verified = Signal()
 number_verification_failed = Signal()
 #: After a proved number became an account's for the first time. Arguments: request, user, attempt.
 number_linked = Signal()
+#: After a known number was proved by another customer of the operator than before: it may have changed hands.
+#: Arguments: request, user, attempt.
+subscriber_changed = Signal()
 #: After an account was created for an unknown number. Arguments: request, user, attempt.
 user_created = Signal()
 

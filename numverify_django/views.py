@@ -123,7 +123,9 @@ class CallbackView(NumberVerificationView):
             flow.fail(request, attempt, claimed.opened, Cancelled())  # another tab was quicker: nothing is left to pay
             return HttpResponseRedirect(next_url)
         error = self._finish(request, claimed)
-        return self._failed(request, claimed, error) if error else HttpResponseRedirect(next_url)
+        if error is not None:
+            return self._failed(request, claimed, error)
+        return HttpResponseRedirect(pages.with_next(attempt.detour, next_url) if attempt.detour else next_url)
 
     @sensitive_variables()
     def _finish(self, request, claimed):
@@ -148,12 +150,18 @@ class CallbackView(NumberVerificationView):
         user = authenticate(request, attempt=claimed, response=response)
         if user is None or attempt.verified_number is None:
             raise PolicyRefused("another authentication backend took or refused the attempt")
+        if attempt.detour:
+            session.hold_login(request, user, attempt)
+        else:
+            self._let_in(request, user, attempt)
+        signals.send(signals.number_verified, request, user=user, attempt=attempt)
+
+    def _let_in(self, request, user, attempt):
         if attempt.use == Use.LOGIN:
             login(request, user)
         else:
             session.renew_key(request)
         session.record_proof(request, attempt.verified_number)
-        signals.send(signals.number_verified, request, user=user, attempt=attempt)
 
     def _failed(self, request, claimed, error):
         attempt = claimed.attempt

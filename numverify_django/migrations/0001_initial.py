@@ -144,6 +144,7 @@ class Migration(migrations.Migration):
                 ("operator", models.CharField(max_length=64, verbose_name="operator")),
                 ("first_verified_at", models.DateTimeField(verbose_name="first verified")),
                 ("last_verified_at", models.DateTimeField(verbose_name="last verified")),
+                ("subscriber_digest", models.UUIDField(editable=False, null=True)),
                 (
                     "user",
                     models.ForeignKey(

@@ -4,6 +4,7 @@ Synchronous and asynchronous transports drive the same generators, so there is o
 """
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -145,9 +146,11 @@ def ask(operator, token, *, operation, number, client_address=None):
     """Yield the one paid call; return the Verification, or raise what the operator's answer stands for."""
     if operation == VERIFY:
         reply = yield verification.verify_request(operator, token, number, client_address)
-        return verification.parse_verify(reply, operator, number)
-    reply = yield verification.share_request(operator, token, client_address)
-    return verification.parse_share(reply, operator)
+        found = verification.parse_verify(reply, operator, number)
+    else:
+        reply = yield verification.share_request(operator, token, client_address)
+        found = verification.parse_share(reply, operator)
+    return replace(found, subscriber=token.subscriber)
 
 
 def _document(response):

@@ -88,16 +88,21 @@ class TokenSet:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A single-use access token whose ID token was validated, or that its operator is set to send without one."""
+    """A single-use access token whose ID token was validated, or that its operator is set to send without one.
+
+    ``subscriber`` is the ID token's issuer and subject, which together name the operator's customer, or "".
+    """
 
     value: str = field(repr=False)
+    subscriber: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The proof: the operator said that this number is the SIM's."""
+    """The proof: the operator said that this number is the SIM's; ``subscriber`` as in AccessToken."""
 
     number: PhoneNumber
+    subscriber: str = field(default="", repr=False, compare=False)
 
 
 def parse_object(body):

@@ -153,7 +153,7 @@ def validate_id_token(payload, operator, *, nonce, access_token, now):
     _check_times(claims, now)
     _check_nonce(claims, nonce)
     _check_at_hash(claims, operator, access_token)
-    return AccessToken(access_token)
+    return AccessToken(access_token, f"{claims['iss']} {claims['sub']}")
 
 
 def _check_iss(claims, operator):
