@@ -1,10 +1,12 @@
 """The audit, to be read: no attempt can be added, changed or deleted by hand."""
 
+import re
+
 from django.contrib import admin
 from django.db.models.constants import LOOKUP_SEP
 from django.utils.translation import gettext_lazy as _
 
-from .models import VerificationAttempt, VerifiedNumber
+from .models import REFERENCE_LENGTH, VerificationAttempt, VerifiedNumber
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -30,7 +32,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 class VerificationAttemptAdmin(ReadOnlyAdmin):
     """From a reference to the reason."""
 
-    list_display = ["created_at", "outcome", "reason", "operator", "use", "masked", "user", "shown"]
+    list_display = ["created_at", "shown", "outcome", "reason", "operator", "use", "masked", "user"]
     list_filter = ["outcome", "reason", "use", "operation"]
     list_select_related = ["user"]
     search_fields = ["reference__exact"]
@@ -67,8 +69,9 @@ class VerificationAttemptAdmin(ReadOnlyAdmin):
         return attempt.reference_shown
 
     def get_search_results(self, request, queryset, search_term):
-        """Find a reference in either spelling; numbers are not searched here, they would stand in URLs."""
-        return super().get_search_results(request, queryset, search_term.replace("-", "").upper())
+        """Find a reference as people quote it; numbers are not searched here, they would stand in URLs."""
+        plain = re.sub("[^A-Z0-9]", "", search_term.upper())[-REFERENCE_LENGTH:]
+        return super().get_search_results(request, queryset, plain)
 
 
 @admin.register(VerifiedNumber)

@@ -6,6 +6,7 @@ from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import Error, Tags, Warning, register
+from django.db.models import EmailField
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
@@ -66,10 +67,17 @@ def check_user_model(app_configs, **kwargs):
     model = get_user_model()
     missing = [field.name for field in model._meta.concrete_fields if _lacks_value(field, model.USERNAME_FIELD)]
     if not missing:
-        return []
+        return list(_check_username(model))
     hint = "Override create_user in a backend of your own, or set NUMVERIFY['UNKNOWN_NUMBER'] to 'deny'."
     text = f"An unknown number cannot get an account: {model.__name__} needs {', '.join(missing)}."
     return [Error(text, hint=hint, id="numverify.E026")]
+
+
+def _check_username(model):
+    if isinstance(model._meta.get_field(model.USERNAME_FIELD), EmailField):
+        hint = "Override get_username in a backend of your own, or set NUMVERIFY['UNKNOWN_NUMBER'] to 'deny'."
+        text = f"New accounts get a random text for an address: {model.USERNAME_FIELD} of {model.__name__}."
+        yield Warning(text, hint=hint, id="numverify.W010")
 
 
 def _lacks_value(field, username):
@@ -131,7 +139,10 @@ def check_choices(app_configs, **kwargs):
     settings = conf.get()
     found = []
     if "PEPPERS" not in django_settings.NUMVERIFY:
-        hint = "Set NUMVERIFY['PEPPERS']: derived from SECRET_KEY, a new SECRET_KEY makes old attempts unsearchable."
+        hint = (
+            "Set NUMVERIFY['PEPPERS'] to a list of one random string of 32 characters or more: with a new SECRET_KEY "
+            "the audit and the limits would no longer know the numbers of old attempts."
+        )
         found.append(Warning("The digests of numbers depend on SECRET_KEY.", hint=hint, id="numverify.W001"))
     if settings.allow_staff:
         hint = "Set NUMVERIFY['ALLOW_STAFF'] to False: whoever has the phone in hand is staff otherwise."

@@ -145,7 +145,9 @@ def _read(raw, readers, where, found, apart=frozenset()):
             values[key.lower()] = readers[key](value)
         except (ValueError, TypeError, ImportError) as error:
             # the value itself may be a secret: only what it should be is told
-            told = str(error) if str(error).startswith("must be") else "cannot be read or imported"
+            told = (
+                str(error) if str(error).startswith("must be") else "must be a callable, or lead to one by dotted path"
+            )
             found.append(Problem("E003", f"{where}['{key}'] {told}.", f"Correct {where}['{key}']."))
     return values
 
@@ -265,8 +267,13 @@ def _address_problems(operator, where):
             if url is not None:
                 operator.check_url(url)
         except Misconfigured:
-            hint = "Use https. For an operator on this machine set ALLOW_LOOPBACK and an ISSUER of the same origin."
-            yield Problem("E007", f"{where}['{name.upper()}'] is not a public https URL.", hint)
+            yield Problem("E007", f"{where}['{name.upper()}'] is not a public https URL.", _address_hint(operator))
+
+
+def _address_hint(operator):
+    if operator.allow_loopback:
+        return "Use https, or for an operator on this machine the same scheme, host and port as ISSUER."
+    return "Use https. For an operator on this machine set ALLOW_LOOPBACK, which only DEBUG implies."
 
 
 def _derived_peppers():

@@ -18,8 +18,12 @@ from .protocol import authorization, conversation, profiles
 from .protocol.exceptions import (
     Error,
     ForeignBrowser,
+    Misconfigured,
     NumberVerifyError,
+    OperatorBusy,
     OperatorChanged,
+    OperatorTimeout,
+    OperatorUnavailable,
     ResponseInvalid,
     StateUnknown,
     Unavailable,
@@ -150,8 +154,17 @@ def fail(request, attempt, opened, error):
     if isinstance(error, Unavailable | Error) and opened.number:
         values["number"] = opened.number
     if attempt.fail(error, kept=session.keep(session.browser_of(request), **values)):
-        logger.info("attempt %s ended: %s, %s", attempt.reference_shown, error.outcome, error.code)
+        told = (attempt.reference_shown, attempt.operator, error.outcome, error.code, error)
+        logger.log(_level(error), "attempt %s at %s ended: %s, %s: %s", *told)
         signals.send(signals.number_verification_failed, request, attempt=attempt, reason=error.code)
+
+
+def _level(error):
+    """Return how loud a failed attempt is: a setting to correct, an operator in trouble, or a person's own affair."""
+    if isinstance(error, Misconfigured):
+        return logging.ERROR
+    is_trouble = isinstance(error, Error | OperatorUnavailable | OperatorTimeout | OperatorBusy)
+    return logging.WARNING if is_trouble else logging.INFO
 
 
 def _metadata(operator, deadline):

@@ -21,7 +21,9 @@ class PhoneNumberForm(forms.Form):
         widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "tel"}),
     )
     next = forms.CharField(required=False, widget=forms.HiddenInput)
-    operation = forms.ChoiceField(choices=[("", ""), (profiles.SHARE, "")], required=False, widget=forms.HiddenInput)
+    operation = forms.ChoiceField(
+        choices=[(profiles.VERIFY, ""), (profiles.SHARE, "")], required=False, widget=forms.HiddenInput
+    )
 
     def clean(self):
         """Read the number, and see that there is an operator to ask."""
@@ -35,7 +37,8 @@ class PhoneNumberForm(forms.Form):
         except InvalidNumber as error:
             self.add_error("phone_number", _explain(error.code, settings.default_region))
             return data
-        if profiles.select(settings.operators, data["phone_number"]) is None:
+        may_share = data.get("operation") != profiles.VERIFY
+        if not (typed or may_share) or profiles.select(settings.operators, data["phone_number"]) is None:
             self.add_error("phone_number", _where(settings.operators) if typed else _("Enter your mobile number"))
         return data
 
@@ -44,6 +47,8 @@ def _explain(code, region):
     """Return what to do about an InvalidNumber of this ``code``."""
     if code == "characters":
         return _("Use digits only")
+    if code == "not_mobile":
+        return _("Enter the number of a mobile, like %(example)s") % {"example": PhoneNumber.example(region)}
     return _("Enter a mobile number with all its digits, like %(example)s") % {"example": PhoneNumber.example(region)}
 
 

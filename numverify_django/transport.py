@@ -83,7 +83,7 @@ def send(request, deadline, correlator=""):
     try:
         response = _exchange(request, headers, deadline)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        raise _translated(error, deadline) from None  # the cause may quote the URL, the headers or the body
+        raise _translated(error, request, deadline) from None  # the cause may quote the URL, the headers or the body
     finally:
         _deadline.reset(token)
     logger.debug("operator answered %s with %d", request.hop, response.status)
@@ -121,14 +121,15 @@ def _read(raw):
     return bytes(body)
 
 
-def _translated(error, deadline):
-    """Return our exception for a failed exchange; its kind is logged, its text is not."""
-    logger.warning("operator call failed: %s", type(error).__name__)
+def _translated(error, request, deadline):
+    """Return our exception for a failed exchange: it tells the kind of the error, whose text may quote anything."""
+    host = request.url.partition("//")[2].partition("/")[0]
+    where = f"{request.hop} at {host}: {type(error).__name__}"
     try:
         deadline.remaining()
     except TimeoutError:
-        return OperatorTimeout()
-    return OperatorUnavailable()
+        return OperatorTimeout(where)
+    return OperatorUnavailable(where)
 
 
 class _Timed:

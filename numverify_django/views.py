@@ -3,6 +3,7 @@
 import logging
 import traceback
 
+from django.conf import settings
 from django.contrib.auth import authenticate, login, logout
 from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
@@ -16,7 +17,7 @@ from . import conf, flow, pages, session, signals
 from .forms import PhoneNumberForm
 from .models import Outcome, Use
 from .protocol import profiles
-from .protocol.exceptions import Cancelled, Expired, Misconfigured, NumberVerifyError, PolicyRefused, Replayed
+from .protocol.exceptions import Cancelled, Expired, Misconfigured, NumberVerifyError, Replayed
 from .protocol.phone import PhoneNumber
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,8 @@ class LoginView(NumberVerificationView):
             "form": form,
             "share": profiles.select(conf.get().operators, None) is not None,
             "use": Use.STEP_UP if request.user.is_authenticated else Use.LOGIN,
-            "own_number": session.own_number(request.user),
+            "own_number": (own := session.own_number(request.user)),
+            "may_enrol": own is None and (conf.get().allow_staff or not getattr(request.user, "is_staff", False)),
         }
         next_url = pages.safe_next(request, form["next"].value())
         return pages.show(request, "login.html", next_url, status=status, **context)
@@ -135,10 +137,10 @@ class CallbackView(NumberVerificationView):
         except NumberVerifyError as error:
             return error
         except Exception as error:  # a site's hook, or the database: the attempt must end, and a person sees no 500
-            # Without the error's text, which may quote a number.
-            where = "".join(traceback.format_tb(error.__traceback__))
-            logger.error("the callback failed: %s\n%s", type(error).__name__, where)
-            return Misconfigured()
+            # The error's text may quote a number: only the site's developer reads it.
+            shown = traceback.format_exception(error) if settings.DEBUG else traceback.format_tb(error.__traceback__)
+            logger.error("the callback failed: %s\n%s", type(error).__name__, "".join(shown))
+            return Misconfigured("a hook of the site or its database failed")
         return None
 
     def _verify(self, request, claimed):
@@ -149,7 +151,7 @@ class CallbackView(NumberVerificationView):
             return
         user = authenticate(request, attempt=claimed, response=response)
         if user is None or attempt.verified_number is None:
-            raise PolicyRefused("another authentication backend took or refused the attempt")
+            raise Misconfigured("no backend of AUTHENTICATION_BACKENDS verified the number, or another took its place")
         if attempt.detour:
             session.hold_login(request, user, attempt)
         else:

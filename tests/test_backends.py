@@ -209,7 +209,7 @@ class TestOtherBackends:
         settings.AUTHENTICATION_BACKENDS = [f"{__name__}.{other}", OURS]
         phone.log_in(GOOD)
 
-        assert the_end() == ("refused", "policy_refused")
+        assert the_end() == ("error", "misconfigured")
         assert phone.user_id is None
 
     def test_whoever_logged_in_meanwhile_stays_logged_in(self, phone):

@@ -13,6 +13,7 @@ from .conftest import Phone
 from .test_login import GOOD, OTHER
 
 MISSING, CHARACTERS = "Enter your mobile number", "Use digits only"
+NOT_MOBILE = "Enter the number of a mobile, like 612 34 56 78"
 INCOMPLETE = "Enter a mobile number with all its digits, like 612 34 56 78"
 ABROAD = "Enter a mobile number that begins with +34, +49 or +55"
 
@@ -65,13 +66,15 @@ BAD = {
         "one digit": "6",
         "one digit too few": "60000000",
         "one digit too many": "6000000011",
+        "emergency": "112",
+        "no such country": "+999 600000001",
+        "marks alone": "( )-.",
+    },
+    NOT_MOBILE: {
         "fixed line": "+49 30 123456",
         "premium rate": "803 123 456",
         "toll-free": "900 123 456",
-        "emergency": "112",
         "satellite": "+881 612345678",
-        "no such country": "+999 600000001",
-        "marks alone": "( )-.",
     },
     ABROAD: {"Portugal": "+351 912 345 678", "America": "+1 415 555 2671"},
 }
@@ -205,7 +208,7 @@ class TestErrorPage:
         assert len(page.find(id=summary["aria-labelledby"])) == 1
         assert len(page.find(href=f"#{page.field['id']}")) == 1
         content = response.content.decode()
-        assert content.count(INCOMPLETE) == 2
+        assert content.count(NOT_MOBILE) == 2
         assert "<title>Error: Log in with your phone" in content
 
     def test_first_visit_has_no_error(self, phone):
@@ -288,3 +291,18 @@ class TestRetry:
         assert [field["value"] for field in page.find(name="next")] == ["/payment/"]
         assert sandbox.log() == []
         assert VerificationAttempt.objects.count() == 1
+
+
+def test_empty_field_under_the_first_button_is_an_error_also_where_the_operator_shares(phone, configure, sandbox):
+    configure(OPERATION="share")
+    response = phone.start("", operation="verify")
+
+    assert (response.status_code, errors_of(response)) == (400, {"phone_number": [MISSING]})
+    assert not VerificationAttempt.objects.exists()
+
+
+def test_empty_number_without_a_button_is_shared(phone, configure):
+    configure(OPERATION="share")
+
+    assert phone.start("").status_code == 302
+    assert VerificationAttempt.objects.get().operation == "share"

@@ -186,7 +186,7 @@ def test_share_is_not_offered_where_the_operator_only_verifies(phone):
         ("", "Enter your mobile number"),
         ("600 FLOWERS", "Use digits only"),
         ("600", "Enter a mobile number with all its digits, like 612 34 56 78"),
-        ("912 345 678", "Enter a mobile number with all its digits, like 612 34 56 78"),
+        ("912 345 678", "Enter the number of a mobile, like 612 34 56 78"),
         ("+44 7400 123456", "Enter a mobile number that begins with +34, +49 or +55"),
     ],
 )

@@ -59,7 +59,9 @@ def parse_response(params, operator, metadata):
     code, error, issuer = (next(iter(params.get(name, ())), None) for name in ("code", "error", "iss"))
     check_issuer(issuer, operator, metadata)
     if error is not None:
-        raise ERRORS.get(error, exceptions.CallbackInvalid)
+        if error not in ERRORS:
+            raise exceptions.CallbackInvalid("the operator answered an error that is none of OpenID Connect's")
+        raise ERRORS[error](f"the operator answered {error}")
     if code is None or not CODE.fullmatch(code):
         raise exceptions.CallbackInvalid("no usable code")
     return AuthorizationResponse(code, metadata)

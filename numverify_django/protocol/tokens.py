@@ -99,16 +99,19 @@ def _refusal(response):
     if response.status == 429:
         return exceptions.OperatorBusy()
     if response.status >= 500:
-        return exceptions.OperatorUnavailable()
+        return exceptions.OperatorUnavailable(f"the token endpoint answered {response.status}")
     if response.status < 300:
         return TokenInvalid("a success that is not 200")
     try:
         error = response.json_object().get("error")
     except ValueError:
         error = None
+    known = error if isinstance(error, str) and error in ERRORS else None
     # RFC 6749 5.2: a 401 is about the client, whatever its body
     otherwise = exceptions.Misconfigured if response.status == 401 else exceptions.TokenRefused
-    return ERRORS.get(error if isinstance(error, str) else None, otherwise)()
+    kind = ERRORS.get(known, otherwise)
+    advice = ": check the client's credentials and scopes" if kind is exceptions.Misconfigured else ""
+    return kind(f"the token endpoint answered {response.status} {known or ''}".rstrip() + advice)
 
 
 def _check_token_type(body):

@@ -78,10 +78,12 @@ def refusal(response, profile):
     if 300 <= response.status < 400:
         return exceptions.RedirectRefused()
     if response.status >= 500:
-        return exceptions.OperatorUnavailable()
+        return exceptions.OperatorUnavailable(f"the API answered {response.status}")
     try:
         code = response.json_object().get("code")
     except ValueError:
         code = None
-    by_status = profile.statuses.get(response.status, ResponseInvalid)
-    return profile.codes.get(code if isinstance(code, str) else None, by_status)()
+    known = code if isinstance(code, str) and code in profile.codes else None
+    kind = profile.codes.get(known) or profile.statuses.get(response.status, ResponseInvalid)
+    advice = ": check API_ROOT and PROFILE" if kind is exceptions.Misconfigured else ""
+    return kind(f"the API answered {response.status} {known or ''}".rstrip() + advice)

@@ -34,9 +34,11 @@ def verify(dialect):
         verdict, delay = refused.problem, 0
     time.sleep(delay)
     if verdict is NOT_JSON:
+        g.note = "not JSON"
         return Response(NOT_JSON, content_type="text/html; charset=utf-8")
     if isinstance(verdict, Problem):
         return problem_response(verdict)
+    g.note = "true" if verdict else "false"
     return jsonify(devicePhoneNumberVerified=verdict)
 
 

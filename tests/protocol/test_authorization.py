@@ -183,7 +183,7 @@ def test_error_code_is_its_exception(error, expected):
 )
 def test_unknown_error_code_is_refused_without_repeating_it(error):
     raised = refused(e.CallbackInvalid, receive, error=error, state="s")
-    assert str(raised) == e.CallbackInvalid.__doc__
+    assert str(raised) == "the operator answered an error that is none of OpenID Connect's"
 
 
 def test_error_beside_a_code_wins():
@@ -192,7 +192,7 @@ def test_error_beside_a_code_wins():
 
 def test_description_of_the_operator_is_dropped():
     raised = refused(e.AccessDenied, receive, error="access_denied", error_description="+34600000001", error_uri="x")
-    assert str(raised) == e.AccessDenied.__doc__
+    assert str(raised) == "the operator answered access_denied"
 
 
 def test_neither_code_nor_error_is_refused():

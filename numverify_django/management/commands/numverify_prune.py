@@ -13,4 +13,4 @@ class Command(BaseCommand):
     def handle(self, *args, **options):
         """Prune, and tell both counts."""
         ended, deleted = VerificationAttempt.objects.prune()
-        self.stdout.write(f"{ended} attempts ended, {deleted} deleted.")
+        self.stdout.write(f"Attempts ended: {ended}, deleted: {deleted}.")
