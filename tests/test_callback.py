@@ -271,6 +271,61 @@ def test_failed_fill_goes_back_to_the_form_and_not_to_the_login(phone, configure
     assert "/password/" not in page.content.decode()
 
 
+# What the site's developer reads
+
+WRONG = {
+    "secret": ({"CLIENT_SECRET": "wrong"}, "the token endpoint answered 401 invalid_client: check the client's"),
+    "root": ({"API_ROOT": "{}/nowhere"}, "the API answered 404: check API_ROOT and PROFILE"),
+    "issuer": ({"ISSUER": "{}/"}, "the discovery document is of another issuer than ISSUER"),
+    "discovery": ({"DISCOVERY_URL": "{}/nowhere"}, "check ISSUER, DISCOVERY_URL and JWKS_URI"),
+}
+
+
+@pytest.mark.parametrize(("keys", "words"), WRONG.values(), ids=WRONG)
+def test_wrong_setting_is_told_in_the_log(phone, configure, sandbox, caplog, keys, words):
+    configure(**{key: value.format(sandbox.url) for key, value in keys.items()})
+    started = phone.start(GOOD)
+    if started["Location"].startswith(sandbox.url):
+        phone.client.get(phone.come_back(started))
+
+    assert the_attempt().reason == "misconfigured"
+    (told,) = [record for record in caplog.records if record.name == "numverify_django.flow"]
+    assert told.levelname == "ERROR"
+    assert words in told.getMessage()
+    assert the_attempt().reference_shown in told.getMessage()
+
+
+def test_operator_that_does_not_run_is_told_in_the_log(phone, configure, caplog):
+    configure(ISSUER="http://127.0.0.1:9", API_ROOT="http://127.0.0.1:9/v1")
+    phone.start(GOOD)
+
+    (told,) = [record for record in caplog.records if record.name == "numverify_django.flow"]
+    assert (told.levelname, "discovery at 127.0.0.1:9: ConnectionError" in told.getMessage()) == ("WARNING", True)
+
+
+def test_persons_own_affair_is_no_warning(phone, sandbox, caplog):
+    caplog.set_level("INFO")
+    sandbox.set(sim=None)
+    phone.log_in(GOOD)
+
+    (told,) = [record for record in caplog.records if record.name == "numverify_django.flow"]
+    assert told.levelname == "INFO"
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_text_of_a_hooks_error_is_told_under_debug_alone(phone, configure, settings, caplog, debug):
+    words = "-".join(["no", "such", "hook"])
+
+    def broken(request, user, attempt):
+        raise RuntimeError(words)
+
+    settings.DEBUG = debug
+    configure(site={"LOGIN_POLICY": broken})
+    phone.log_in(GOOD)
+
+    assert (words in caplog.text) is debug
+
+
 # Exception reports
 
 

@@ -312,3 +312,12 @@ def test_one_of_several_operators_must_say_who_it_is(settings, first, warned):
     operators = {"movil": OPERATOR | first, "other": OPERATOR}
     settings.NUMVERIFY = CAREFUL | {"OPERATORS": operators}
     assert ids() == warned
+
+
+def test_username_that_should_be_an_address_is_warned_of(site, settings):
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "tests.members"]
+    settings.AUTH_USER_MODEL = "members.Addressed"
+    (found,) = check_user_model(None)
+
+    assert found.id == "numverify.W010"
+    assert "get_username" in found.hint

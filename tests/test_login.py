@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.test import Client
 
 from numverify_django import conf
 from numverify_django.models import VerificationAttempt, VerifiedNumber
@@ -384,11 +385,30 @@ def test_pages_are_neither_cached_nor_framed_nor_told_of(phone, path, referrer_p
     assert response["Referrer-Policy"] == referrer_policy
 
 
-def test_start_needs_the_csrf_token(phone, sandbox):
-    phone.client.handler.enforce_csrf_checks = True
+@pytest.mark.parametrize("path", ["/numverify/login/", "/numverify/fill/"])
+@pytest.mark.parametrize("without", [[], ["django.middleware.csrf.CsrfViewMiddleware"]], ids=["", "no middleware"])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Origin": "https://evil.example"}, {"Origin": "null"}], ids=["no token", "foreign", "null"]
+)
+def test_start_needs_the_csrf_token(phone, configure, settings, path, without, headers):
+    configure(OPERATION="share")
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name not in without]
+    client = Client(SERVER_NAME="127.0.0.1", enforce_csrf_checks=True)
+    client.get("/numverify/login/")
+    token = {"csrfmiddlewaretoken": client.cookies["csrftoken"].value} if headers else {}
+    response = client.post(path, {"phone_number": GOOD, **token}, headers=headers)
 
-    assert phone.start(GOOD).status_code == 403
+    assert response.status_code == 403
+    assert "This login is no longer open" in response.content.decode()
     assert not VerificationAttempt.objects.exists()
+
+
+def test_start_with_the_csrf_token_goes_on(phone):
+    client = Client(SERVER_NAME="127.0.0.1", enforce_csrf_checks=True)
+    client.get("/numverify/login/")
+    form = {"phone_number": GOOD, "csrfmiddlewaretoken": client.cookies["csrftoken"].value}
+
+    assert client.post("/numverify/login/", form).status_code == 302
 
 
 def test_interstitial_moves_on_without_a_redirect(phone, configure):

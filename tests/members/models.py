@@ -26,6 +26,17 @@ class Member(AbstractBaseUser):
     USERNAME_FIELD = "code"
 
 
+class Addressed(AbstractBaseUser):
+    """A user model known by an e-mail address."""
+
+    email = models.EmailField(unique=True)
+
+    USERNAME_FIELD = "email"
+
+    class Meta:
+        managed = False
+
+
 class Demanding(AbstractBaseUser):
     """A user model that needs more than a username: only its fields are looked at, it has no table."""
 
