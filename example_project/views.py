@@ -8,10 +8,10 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_required
 from django.db import IntegrityError, transaction
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from forms import JoinForm
 
 from numverify_django.decorators import number_verified_required
+from numverify_django.models import VerifiedNumber
 
 
 @login_required
@@ -48,6 +48,5 @@ def join(request):
 def enrol(name, number):
     """Make a user called ``name`` who logs in with ``number``; raise IntegrityError if another one does."""
     (operator,) = settings.NUMVERIFY["OPERATORS"]
-    now = timezone.now()
     user = get_user_model().objects.create_user(uuid.uuid4().hex, first_name=name)
-    user.verified_numbers.create(number=number.e164, operator=operator, first_verified_at=now, last_verified_at=now)
+    VerifiedNumber.objects.enrol(user, number, operator)

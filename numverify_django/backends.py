@@ -142,10 +142,7 @@ def _enrol(user, attempt, number):
     """Record whose number it is; return whether the number is new to them."""
     record = attempt.verified_number
     if record is None:
-        now = timezone.now()
-        dates = {"first_verified_at": now, "last_verified_at": now}
-        row = {"user_id": user.pk, "number": number.e164, "operator": attempt.operator}
-        attempt.verified_number = VerifiedNumber.objects.create(**row, **dates)
+        attempt.verified_number = VerifiedNumber.objects.enrol(user, number, attempt.operator)
         return True
     if record.user_id != user.pk:
         raise exceptions.NumberTaken

@@ -163,14 +163,27 @@ print([no_logins_on_sunday(None, None, day) for day in days])
     assert shell(project, script) == "[True, False, True]"
 
 
+def test_policy_is_set_by_its_path(project):
+    line = "NUMVERIFY" + snippets("settings.py")[2].partition("NUMVERIFY")[2]
+    script = f"""
+from django.conf import settings
+NUMVERIFY = settings.NUMVERIFY
+{line}
+from numverify_django import conf
+conf._load.cache_clear()
+print(conf.problems(), conf.get().login_policy.__name__)
+"""
+    assert shell(project, script) == "[] no_logins_on_sunday"
+
+
 @pytest.fixture(scope="module")
 def site(project):
     """The project with the sandbox for its operator, both running; the site's address and the sandbox's."""
     port, sandbox_port = free_port(), free_port()
     package = project / "riverside"
     sandbox_settings = snippets("settings.py")[1].replace("9091", str(sandbox_port))
-    backend = 'AUTHENTICATION_BACKENDS[1] = "riverside.members.MemberBackend"'
-    add(package / "settings.py", sandbox_settings, backend)
+    hooks = snippets("settings.py")[2].partition("NUMVERIFY")[0]  # no login would depend on the day of the week
+    add(package / "settings.py", sandbox_settings, hooks)
     run("python manage.py migrate", project, **CREDENTIALS)
     environ = {**os.environ, **CREDENTIALS}
     environ.pop("DJANGO_SETTINGS_MODULE", None)
