@@ -6,7 +6,7 @@ import traceback
 from django.conf import settings
 from django.contrib.auth import authenticate, login, logout
 from django.contrib.auth.decorators import login_not_required
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.http import HttpResponseRedirect
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.decorators import decorator_from_middleware, method_decorator
@@ -177,7 +177,11 @@ class CallbackView(NumberVerificationView):
 
     def _failed(self, request, claimed, error):
         attempt = claimed.attempt
-        flow.fail(request, attempt, claimed.opened, error)
+        try:
+            flow.fail(request, attempt, claimed.opened, error)
+        except DatabaseError as broken:  # the row stays claimed, and is ended by the next start or by pruning
+            logger.error("attempt %s could not be ended: %s", attempt.reference_shown, type(broken).__name__)
+            return pages.show_failure(request, pages.UNFINISHED, "", status=503, use=attempt.use)
         if attempt.outcome != Outcome.VERIFIED:
             return pages.to_failed(attempt)
         if attempt.use == Use.LOGIN:
