@@ -1,5 +1,6 @@
 # make test    the test suite                    make demo    a site and an operator to try it with
 # make lint    style, and forgotten migrations   make clean   back to a fresh checkout
+# make test-hostile    the part of the tests that plays a hostile operator, with its cases counted
 #
 # Needs python3 (3.11 or newer) and make. PYTHON=/path/to/python3.13 takes another interpreter, VENV=.venv-3.13 another
 # place for it, ARGS="-k share" goes to pytest, PORT and SANDBOX_PORT move the demo.
@@ -16,10 +17,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUFF := "ruff>=0.17,<0.18"
 
 .DELETE_ON_ERROR:
-.PHONY: test lint demo clean
+.PHONY: test test-hostile lint demo clean
 
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-hostile: $(VENV)/.test
+	@$(BIN)/python -m pytest tests/hostile $(ARGS)
 
 # The check for migrations reads no data: a database in memory leaves the demo's alone.
 lint: $(VENV)/.lint

@@ -7,6 +7,7 @@ import logging
 import re
 import resource
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
@@ -346,3 +347,17 @@ def trial(db, operator, evil, configure, caplog):
         trial.finish()
     else:
         pytest.fail("the case says neither refused() nor nothing()")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print how many cases of each group passed, and in how many variants."""
+    names = [
+        re.search(r"::test_(([a-z]{2})_\d{2})_", report.nodeid) for report in terminalreporter.stats.get("passed", [])
+    ]
+    variants = Counter(name[2].upper() for name in names if name)
+    cases = Counter(case[:2].upper() for case in {name[1] for name in names if name})
+    if cases:
+        terminalreporter.section("hostile cases")
+        for group in sorted(cases):
+            terminalreporter.write_line(f"{group}: {cases[group]} cases, {variants[group]} tests")
+        terminalreporter.write_line(f"all: {cases.total()} cases, {variants.total()} tests")
