@@ -1,5 +1,6 @@
 # make test    the test suite                    make demo    a site and an operator to try it with
 # make lint    style, and forgotten migrations   make clean   back to a fresh checkout
+# make mutants         the protocol's tests against broken copies of its checks
 # make test-hostile    the part of the tests that plays a hostile operator, with its cases counted
 #
 # Needs python3 (3.11 or newer) and make. PYTHON=/path/to/python3.13 takes another interpreter, VENV=.venv-3.13 another
@@ -16,14 +17,22 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # One minor version: the next one formats differently.
 RUFF := "ruff>=0.17,<0.18"
 
+MUTMUT := "mutmut>=3.8,<4"
+
 .DELETE_ON_ERROR:
-.PHONY: test test-hostile lint demo clean
+.PHONY: test test-hostile mutants lint demo clean
 
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-hostile: $(VENV)/.test
 	@$(BIN)/python -m pytest tests/hostile $(ARGS)
+
+# The pure protocol against its tests, with one thing broken at a time: what survives is listed.
+mutants: $(VENV)/.test
+	@$(PIP) $(MUTMUT)
+	@$(BIN)/mutmut run
+	@$(BIN)/mutmut results
 
 # The check for migrations reads no data: a database in memory leaves the demo's alone.
 lint: $(VENV)/.lint
@@ -35,7 +44,7 @@ demo: $(VENV)/.demo
 	@exec $(BIN)/python example_project/demo.py --port "$(PORT)" --sandbox-port "$(SANDBOX_PORT)"
 
 clean:
-	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* mutants build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	rm -f example_project/demo.sqlite3*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

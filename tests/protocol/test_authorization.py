@@ -205,8 +205,12 @@ def test_signed_response_that_nobody_asked_for_is_refused():
 
 @pytest.mark.parametrize("name", ["state", "code", "error", "iss"])
 def test_repeated_parameter_is_refused(name):
-    params = {"code": "c", "state": "s", "iss": ISSUER} | {name: ["a", "a"]}
+    params = {"code": "c", "state": "s", "iss": ISSUER} | {name: ["access_denied", "access_denied"]}
     refused(e.CallbackInvalid, receive, **params)
+
+
+def test_response_keeps_the_metadata_it_was_checked_against():
+    assert receive(code="c", state="s").metadata == metadata()
 
 
 def test_longest_code_is_received():

@@ -146,6 +146,27 @@ def parse(response, profile="telefonica", operation="verify", **keys):
     return parse_token_response(response, operator(profile, **keys), operation)
 
 
+@pytest.mark.parametrize(("status", "expected"), [(201, e.TokenInvalid), (299, e.TokenInvalid)])
+def test_other_success_than_200_is_refused(status, expected):
+    refused(expected, parse, answer({"access_token": TOKEN, "token_type": "Bearer"}, status))
+
+
+@pytest.mark.parametrize("status", [300, 302, 399])
+def test_redirect_is_refused_as_one(status):
+    refused(e.RedirectRefused, parse, answer({}, status))
+
+
+def test_wrong_client_is_told_what_to_check():
+    raised = refused(e.Misconfigured, parse, answer({"error": "invalid_client"}, 401))
+    assert str(raised) == "the token endpoint answered 401 invalid_client: check the client's credentials and scopes"
+
+
+def test_spent_code_is_told_without_advice():
+    assert str(refused(e.TokenRefused, parse, answer({"error": "invalid_grant"}, 400))) == (
+        "the token endpoint answered 400 invalid_grant"
+    )
+
+
 def test_good_response_is_accepted():
     response = token_answer(id_token="the.id.token")
     found = parse(response)
@@ -370,6 +391,20 @@ def validate(payload, now=NOW, alg="RS256", nonce=NONCE, issuer=ISSUER):
 
 def test_good_claims_vouch_for_the_access_token():
     assert validate(claims()).value == TOKEN
+
+
+def test_issuer_and_subject_name_the_subscriber():
+    assert validate(claims(sub="pairwise")).subscriber == f"{ISSUER} pairwise"
+
+
+@pytest.mark.parametrize("sub", ["x", "x" * 255])
+def test_shortest_and_longest_subject_are_accepted(sub):
+    assert validate(claims(sub=sub)).value == TOKEN
+
+
+def test_token_that_is_valid_from_a_minute_ahead_is_accepted():
+    assert validate(claims(nbf=NOW + 60)).value == TOKEN
+    refused(IdTokenInvalid, validate, claims(nbf=NOW + 61))
 
 
 @pytest.mark.parametrize("name", ["iss", "aud", "sub", "exp", "iat", "nonce"])

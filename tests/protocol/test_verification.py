@@ -336,3 +336,13 @@ def test_redirect_is_refused(status, operation):
 def test_true_in_an_error_is_no_verification():
     response = answer({"devicePhoneNumberVerified": True, "code": "INTERNAL"}, 500)
     refused(e.OperatorUnavailable, parse_verify, response, operator(), NUMBER)
+
+
+def test_wrong_root_is_told_what_to_check():
+    raised = refused(e.Misconfigured, parse_verify, answer(b"", 404), operator(), NUMBER)
+    assert str(raised) == "the API answered 404: check API_ROOT and PROFILE"
+
+
+def test_other_refusal_is_told_without_advice():
+    raised = refused(e.TokenRefused, parse_verify, answer({"code": "UNAUTHENTICATED"}, 401), operator(), NUMBER)
+    assert str(raised) == "the API answered 401 UNAUTHENTICATED"
