@@ -10,6 +10,7 @@ from django.db import connection
 from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
+from numverify_django import sealing
 from numverify_django.models import VerificationAttempt, VerifiedNumber
 
 from .conftest import Phone, query_of
@@ -172,6 +173,15 @@ def test_logging_out_during_the_operators_calls_is_not_undone(phone, step_up, co
     assert phone.user_id is None
 
 
+def test_staff_may_confirm_a_number_they_cannot_log_in_with(phone):
+    user = log_in_by_password(phone)
+    get_user_model().objects.filter(pk=user.pk).update(is_staff=True)
+    phone.log_in(GOOD)
+
+    assert (the_attempt().outcome, the_attempt().use) == ("verified", "step_up")
+    assert phone.client.get("/payment/").content == b"paid"
+
+
 def test_confirming_gives_the_session_a_new_key(phone, step_up):
     before = phone.client.session.session_key
     phone.client.get(step_up)
@@ -243,6 +253,15 @@ def test_number_that_is_no_longer_kept_is_asked_for_again_and_none_is_shared(pho
     assert page.status_code == 200
     assert 'value="/payment/"' in page.content.decode()
     assert VerificationAttempt.objects.count() == 1
+
+
+def test_kept_number_needs_the_servers_key_beside_the_browsers(phone, sandbox):
+    sandbox.set(sim=None)
+    phone.log_in(GOOD)
+    browser = phone.client.session["numverify"]["browser"]
+
+    with pytest.raises(ValueError, match="another secret"):
+        sealing.unseal(browser, the_attempt().sealed)
 
 
 def test_kept_number_is_erased_by_the_retry(phone, sandbox):

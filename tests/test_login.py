@@ -1,5 +1,7 @@
 """A person logs in with the SIM in their phone: the whole way, against the sandbox operator on a socket."""
 
+import time
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
@@ -256,6 +258,41 @@ def test_operator_that_cannot_be_asked_fails_at_the_start(phone, sandbox, fault,
 
     assert the_attempt().reason == reason
     assert "The check didn't finish" in page.content.decode()
+
+
+def test_operator_that_is_slow_at_discovery_costs_the_start_its_timeout_at_most(phone, configure, sandbox):
+    configure(TIMEOUT=1)
+    sandbox.set(fault={"endpoint": "discovery", "delay": 3})
+    begun = time.monotonic()
+    phone.start(GOOD)
+
+    assert 1 <= time.monotonic() - begun < 2
+    assert the_attempt().reason == "operator_timeout"
+
+
+def test_shared_number_of_another_country_is_not_believed(phone, configure, sandbox):
+    configure(OPERATION="share")
+    sandbox.set(sim="+14155552671")
+    phone.log_in()
+
+    assert the_attempt().reason == "response_invalid"
+    assert phone.user_id is None
+
+
+def test_pages_need_no_login_under_login_required_middleware(phone, settings):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+
+    assert phone.client.get("/numverify/login/").status_code == 200
+    assert phone.log_in(GOOD)["Location"] == "/home/"
+
+
+def test_next_of_an_https_site_is_https(phone):
+    response = phone.client.post(
+        "/numverify/login/", {"phone_number": GOOD, "next": "http://127.0.0.1/x/"}, secure=True
+    )
+    callback = phone.sandbox.authorize(response["Location"]).removeprefix("https://127.0.0.1")
+
+    assert phone.client.get(callback, secure=True)["Location"] == "/home/"
 
 
 def test_failed_attempt_is_tried_again_without_typing(phone, sandbox):

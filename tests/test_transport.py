@@ -921,6 +921,28 @@ def test_address_that_swallows_packets_leaves_time_for_the_next(listen, monkeypa
     assert 0.9 < time.monotonic() - begun < 2
 
 
+def test_body_that_nobody_reads_is_a_timeout(listen):
+    server = listen(lambda server, connection: time.sleep(SHORT * 3))
+    begun = time.monotonic()
+    with pytest.raises(OperatorTimeout):
+        post(server.url, b"x" * 50_000_000, seconds=SHORT)
+    assert SHORT <= time.monotonic() - begun < SHORT + SLACK
+
+
+def test_connection_that_rested_too_long_is_not_used_again(listen, monkeypatch):
+    assert transport.IDLE_MAX == 15
+    monkeypatch.setattr(transport, "IDLE_MAX", 0.1)
+    server = listen(answering(http()))
+    get(server.url)
+    time.sleep(0.15)
+    get(server.url)
+    assert len(server.connections) == 2
+
+
+def test_oldest_tls_that_is_spoken_is_1_2():
+    assert transport._tls_context().minimum_version is ssl.TLSVersion.TLSv1_2
+
+
 def test_patience_of_a_request_ends_it_before_the_deadline(listen):
     server = listen(lambda server, connection: server.read(connection) and server.read(connection))
     begun = time.monotonic()
