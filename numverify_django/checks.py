@@ -90,6 +90,10 @@ def _lacks_value(field, username):
     return field.unique or not field.empty_strings_allowed
 
 
+def _operators():
+    return () if conf.problems() else conf.get().operators
+
+
 def _backends():
     return [_part(path) for path in django_settings.AUTHENTICATION_BACKENDS]
 
@@ -109,6 +113,9 @@ def _check_urls():
     except NoReverseMatch:
         hint = "Add path('numverify/', include('numverify_django.urls')) to the URLconf."
         yield Error("The URLs of numverify_django are not included.", hint=hint, id="numverify.E023")
+    if "*" in django_settings.ALLOWED_HOSTS and any(not operator.redirect_uri for operator in _operators()):
+        hint = "Set ALLOWED_HOSTS to the site's hosts, or REDIRECT_URI of each operator: the code goes where it says."
+        yield Error("ALLOWED_HOSTS takes any host, and REDIRECT_URI is not set.", hint=hint, id="numverify.E027")
     try:
         conf.problems() or pages.fallback("")
     except NoReverseMatch:

@@ -8,6 +8,8 @@ import logging
 import secrets
 from dataclasses import dataclass, field
 
+from django.conf import settings
+from django.core.exceptions import TooManyFieldsSent
 from django.http import QueryDict
 from django.urls import reverse
 from django.views.decorators.debug import sensitive_variables
@@ -57,7 +59,7 @@ def begin(request, operator, number, *, use, next_url):
     limits.Circuit(operator).check()
     limits.check(operator, number, browser, address)
     VerificationAttempt.objects.tidy(browser)
-    redirect_uri = operator.redirect_uri or request.build_absolute_uri(reverse("numverify:callback"))
+    redirect_uri = _redirect_uri(request, operator)
     facts = {"redirect_uri": redirect_uri, "next_url": next_url, "number": number and number.e164}
     row = {"browser": browser, "operator": operator, "operation": operation, "use": use, "address": address}
     if use == Use.STEP_UP:
@@ -73,7 +75,9 @@ def begin(request, operator, number, *, use, next_url):
         operator, metadata, operation=operation, number=number, redirect_uri=redirect_uri
     )
     opened = Opened(**facts, fingerprint=_fingerprint(operator, metadata), nonce=asked.nonce, verifier=asked.verifier)
-    return VerificationAttempt.objects.open(state=asked.state, opened=opened, **row), asked.url
+    attempt = VerificationAttempt.objects.open(state=asked.state, opened=opened, **row)
+    limits.check_budget(operator, attempt)
+    return attempt, asked.url
 
 
 @sensitive_variables()
@@ -82,17 +86,21 @@ def claim(request):
 
     Raises StateUnknown, ForeignBrowser, Replayed or Expired: then the request is no business of an open attempt.
     """
-    params = dict(request.GET.lists())
-    _forget_query(request)
+    try:
+        params = dict(request.GET.lists())
+    except TooManyFieldsSent as error:
+        raise StateUnknown from error
+    finally:
+        forget_query(request)
     states = params.get("state", [])
     if len(states) != 1 or not states[0]:
         raise StateUnknown
     browser = session.browser_of(request)
     if browser is None:
         raise ForeignBrowser
-    settings = conf.get()
+    known = conf.get()
     attempt, opened = VerificationAttempt.objects.claim(states[0], browser)
-    operator = settings.operator(attempt.operator)
+    operator = known.operator(attempt.operator)
     return Claimed(attempt, opened, params, operator, transport.Deadline(operator.timeout if operator else 0))
 
 
@@ -100,6 +108,8 @@ def receive(claimed):
     """Return the AuthorizationResponse, or raise what the operator answered instead."""
     if claimed.operator is None:
         raise OperatorChanged
+    if not claimed.opened.fingerprint.startswith(f"{claimed.operator.fingerprint} "):
+        raise OperatorChanged  # before its new place is asked for anything
     metadata = _metadata(claimed.operator, claimed.deadline)
     if claimed.opened.fingerprint != _fingerprint(claimed.operator, metadata):
         raise OperatorChanged
@@ -141,6 +151,7 @@ def _talk(claimed, response, client_address):
 def fill(request, claimed, verification):
     """End an attempt that fills a form: the number waits on its row for this browser, and nobody is logged in."""
     number = verification.number
+    session.renew_key(request)  # whoever planted this session must not read the number in it
     sealed = session.keep(session.browser_of(request), number=number.e164)
     claimed.attempt.succeed(None, number, kept=sealed)
     session.record_filled(request, claimed.attempt)
@@ -179,7 +190,16 @@ def _fingerprint(operator, metadata):
     return f"{operator.fingerprint} {metadata.token_endpoint}"
 
 
-def _forget_query(request):
+def _redirect_uri(request, operator):
+    """Return where the browser shall come back to; a host that anybody may claim to be is no place for a code."""
+    if operator.redirect_uri:
+        return operator.redirect_uri
+    if "*" in settings.ALLOWED_HOSTS:
+        raise Misconfigured("ALLOWED_HOSTS takes any host: set REDIRECT_URI of the operator, or the hosts")
+    return request.build_absolute_uri(reverse("numverify:callback"))
+
+
+def forget_query(request):
     """Empty the query wherever Django and servers keep it: it holds the code."""
     request.GET = QueryDict("")
     for name in ("QUERY_STRING", "REQUEST_URI", "RAW_URI"):

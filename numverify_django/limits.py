@@ -45,9 +45,22 @@ def check(operator, number, browser, address):
     for name, columns in counted.items():
         if None not in columns.values():
             _check(TooManyTries, name, Q(**columns))
-    # What may still cost something counts as well: the cap holds however many come back at once.
-    may_cost = Q(claimed_at__isnull=False) | Q(outcome=Outcome.PENDING, expires_at__gt=timezone.now())
-    _check(BudgetSpent, "operator", Q(operator=operator.name) & may_cost)
+    _check(BudgetSpent, "operator", _may_cost(operator))
+
+
+def check_budget(operator, attempt):
+    """Delete ``attempt`` and raise BudgetSpent where others that began at the same instant have spent the rest."""
+    try:
+        _check(BudgetSpent, "operator", _may_cost(operator) & Q(pk__lt=attempt.pk))
+    except BudgetSpent:
+        attempt.delete()
+        raise
+
+
+def _may_cost(operator):
+    """What was asked of ``operator`` or still may be: the cap holds however many come back at once."""
+    is_open = Q(outcome=Outcome.PENDING, expires_at__gt=timezone.now())
+    return Q(operator=operator.name) & (Q(claimed_at__isnull=False) | is_open)
 
 
 def _check(error, name, which):

@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from . import conf, sealing
 from .protocol import exceptions
+from .protocol.messages import Secret
 from .protocol.phone import PhoneNumber
 from .protocol.profiles import SHARE, VERIFY
 
@@ -31,7 +32,7 @@ def reference():
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Secret):
     """What an attempt must remember until its callback, sealed on the row under the raw state."""
 
     redirect_uri: str
@@ -248,6 +249,11 @@ class VerifiedNumber(models.Model):
 
     def __str__(self):
         return self.phone_number.masked
+
+    def save(self, *args, **kwargs):
+        """Save, or raise ValueError: a number in any other spelling than E.164 would never be found again."""
+        PhoneNumber(self.number)
+        super().save(*args, **kwargs)
 
     @property
     def phone_number(self):

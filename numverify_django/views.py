@@ -28,7 +28,7 @@ class CsrfCheck(CsrfViewMiddleware):
     """Django's check, whose refusal is a page of ours: a login in another tab is enough to fail it."""
 
     def _reject(self, request, reason):
-        logger.info("form refused: %s", reason)
+        logger.info("form refused: %s", reason.partition(" - ")[0])  # what follows quotes the request's headers
         return pages.show_failure(request, pages.NOT_OPEN, pages.safe_next(request, ""), status=403)
 
 
@@ -123,6 +123,11 @@ class CallbackView(NumberVerificationView):
 
     http_method_names = ["get"]  # HEAD and OPTIONS spend nothing
     referrer_policy = "no-referrer"  # its address holds the code (RFC 9700 4.2.4), and its pages no form
+
+    def http_method_not_allowed(self, request, *args, **kwargs):
+        """Refuse, and forget the code: it is in the address whatever the method."""
+        flow.forget_query(request)
+        return super().http_method_not_allowed(request, *args, **kwargs)
 
     def get(self, request):
         """Finish the attempt that this callback belongs to, or say why it cannot be."""

@@ -102,6 +102,7 @@ CASES = [
     Case("E023", "URLconf", {"ROOT_URLCONF": "django.contrib.auth.urls"}, {"ROOT_URLCONF": "tests.urls"}),
     Case("E024", "SESSION_COOKIE_SAMESITE", {"SESSION_COOKIE_SAMESITE": "Strict"}, {"SESSION_COOKIE_SAMESITE": "Lax"}),
     Case("E025", "FALLBACK_URL", numverify(FALLBACK_URL="no-such-url"), numverify(FALLBACK_URL="numverify:login")),
+    Case("E027", "REDIRECT_URI", {"ALLOWED_HOSTS": ["*"]}, {"ALLOWED_HOSTS": ["site.example"]}),
     Case("W001", "PEPPERS", numverify(PEPPERS=...), numverify(PEPPERS=CAREFUL["PEPPERS"])),
     Case("W002", "ALLOW_STAFF", numverify(ALLOW_STAFF=True), numverify(ALLOW_STAFF=False)),
     Case("W003", "FALLBACK_URL", numverify(FALLBACK_URL=...), numverify(FALLBACK_URL="/accounts/login/")),

@@ -11,8 +11,17 @@ MAX_DEPTH = 20
 REFUSED = re.compile("[\0\ud800-\udfff]")  # texts that no database or UTF-8 takes
 
 
+class Secret:
+    """A value that is never pickled: a cache or a queue is no place for it."""
+
+    __slots__ = ()
+
+    def __reduce__(self):
+        raise TypeError(f"{type(self).__name__} holds secrets")
+
+
 @dataclass(frozen=True, slots=True)
-class Request:
+class Request(Secret):
     """An HTTP request to an operator: ``hop`` names it in logs and timings; header names are lower-case.
 
     ``patience`` is how many seconds it may take at most, where that is less than what is left of the deadline.
@@ -27,7 +36,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class Response(Secret):
     """An operator's whole answer: header names are lower-case, the body is at most the transport's cap."""
 
     status: int
@@ -56,7 +65,7 @@ class Metadata:
 
 
 @dataclass(frozen=True, slots=True)
-class AuthorizationRequest:
+class AuthorizationRequest(Secret):
     """What the browser is sent away with, and the secrets that stay behind until it returns."""
 
     url: str = field(repr=False)
@@ -67,7 +76,7 @@ class AuthorizationRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class AuthorizationResponse:
+class AuthorizationResponse(Secret):
     """A successful authorization response, and the metadata it was checked against, where its code may be spent.
 
     Only ``authorization.parse_response`` makes one.
@@ -78,7 +87,7 @@ class AuthorizationResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenSet:
+class TokenSet(Secret):
     """A token response that passed its checks: the ID token is still to be validated."""
 
     access_token: str = field(repr=False)
@@ -87,7 +96,7 @@ class TokenSet:
 
 
 @dataclass(frozen=True, slots=True)
-class AccessToken:
+class AccessToken(Secret):
     """A single-use access token whose ID token was validated, or that its operator is set to send without one.
 
     ``subscriber`` is the ID token's issuer and subject, which together name the operator's customer, or "".
@@ -98,7 +107,7 @@ class AccessToken:
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(Secret):
     """The proof: the operator said that this number is the SIM's; ``subscriber`` as in AccessToken."""
 
     number: PhoneNumber

@@ -187,8 +187,9 @@ class Trial:
             text = self.responses[-1].content.decode()
             reference = VerificationAttempt.objects.latest("pk").reference_shown
             text = re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", text).replace(reference, "")
-            signed_in, retry = self.visitor.user_id is not None, 'name="retry"' in text
-            assert PAGES.setdefault((group_of(self.expected[-1][1]), signed_in, retry), text) == text, "I12"
+            use, retry = VerificationAttempt.objects.latest("pk").use, 'name="retry"' in text
+            kind = (group_of(self.expected[-1][1]), use, self.visitor.user_id is not None, retry)
+            assert PAGES.setdefault(kind, text) == text, "I12"
 
     def check_replays(self):
         for callback in self.callbacks:
