@@ -6,7 +6,11 @@ from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import EmailField
+from django.shortcuts import resolve_url
+from django.template import TemplateDoesNotExist
+from django.template.loader import get_template
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
@@ -113,6 +117,16 @@ def _check_urls():
     except NoReverseMatch:
         hint = "Add path('numverify/', include('numverify_django.urls')) to the URLconf."
         yield Error("The URLs of numverify_django are not included.", hint=hint, id="numverify.E023")
+    try:
+        resolve_url(django_settings.LOGIN_REDIRECT_URL)
+    except NoReverseMatch:
+        hint = "Set LOGIN_REDIRECT_URL to a path that begins with '/', or a URL name: logins without next lead there."
+        yield Error("LOGIN_REDIRECT_URL is the name of no URL.", hint=hint, id="numverify.E028")
+    try:
+        get_template("numverify/login.html")
+    except (TemplateDoesNotExist, ImproperlyConfigured):
+        hint = "Set APP_DIRS to True in TEMPLATES, or add a loader that finds the templates of apps."
+        yield Error("The templates of numverify_django are not found.", hint=hint, id="numverify.E029")
     if "*" in django_settings.ALLOWED_HOSTS and any(not operator.redirect_uri for operator in _operators()):
         hint = "Set ALLOWED_HOSTS to the site's hosts, or REDIRECT_URI of each operator: the code goes where it says."
         yield Error("ALLOWED_HOSTS takes any host, and REDIRECT_URI is not set.", hint=hint, id="numverify.E027")

@@ -198,6 +198,9 @@ def _build(name, profile, values):
     """Return the Operator: the site's values over the profile's over the general defaults."""
     inherited = {item.name for item in fields(Profile)} & {key.lower() for key in OPERATOR_KEYS}
     defaults = {key: value for key in inherited if (value := getattr(profile, key)) is not None}
+    if "issuer" in values:  # another place than the profile's, which its discovery tells
+        for key in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+            defaults.pop(key, None)
     if values.get("private_key"):
         defaults["client_auth"] = "private_key_jwt"
     merged = defaults | values
@@ -237,6 +240,9 @@ def _contradictions(operator, where):
     if operator.hashed and not operator.profile.accepts_hash:
         hint = "Remove HASHED, or choose a profile whose dialect has hashedPhoneNumber."
         yield Problem("E008", f"{where} sets HASHED, and its profile takes no hashed numbers.", hint)
+    if operator.scopes and operator.id_token == "required" and "openid" not in operator.scopes:  # noqa: S105
+        hint = "Add 'openid' to SCOPES: without it an operator sends no ID token."
+        yield Problem("E010", f"{where} requires an ID token, and its SCOPES do not ask for one.", hint)
     if operator.send_device and not operator.profile.accepts_device:
         hint = "Remove SEND_DEVICE, or choose a profile whose dialect has a device."
         yield Problem("E008", f"{where} sets SEND_DEVICE, and its profile takes no device.", hint)

@@ -57,7 +57,10 @@ def safe_next(request, candidate):
     hosts, https = {request.get_host()}, request.is_secure()
     if candidate and url_has_allowed_host_and_scheme(candidate, allowed_hosts=hosts, require_https=https):
         return candidate
-    return resolve_url(django_settings.LOGIN_REDIRECT_URL)
+    try:
+        return resolve_url(django_settings.LOGIN_REDIRECT_URL)
+    except NoReverseMatch:  # a check says so
+        return "/"
 
 
 def guard(response):

@@ -15,7 +15,7 @@ from .protocol.phone import REGIONS
 LIMIT_MAX = 10_000_000
 PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 PURPOSE = re.compile(r"dpv:[A-Za-z]+")
-URL = re.compile(r"https?://[^/\s]+/\S*", re.ASCII | re.IGNORECASE)
+URL = re.compile(r"https?://[^/\s#]+/[^\s#]*", re.ASCII | re.IGNORECASE)
 SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 3.3
 
 
@@ -108,9 +108,9 @@ def purpose(value):
 
 
 def url(value):
-    """Accept an absolute http or https URL."""
-    if not URL.match(text(value)):
-        raise ValueError("must be an absolute URL")
+    """Accept an absolute http or https URL without a fragment (RFC 6749 3.1.2)."""
+    if not URL.fullmatch(text(value)):
+        raise ValueError("must be an absolute URL without a fragment")
     return value
 
 

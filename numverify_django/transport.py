@@ -30,11 +30,12 @@ from .protocol.messages import Response
 logger = logging.getLogger(__name__)
 
 BODY_MAX = 131_072  # bytes
+RECEIVED_MAX = 2 * BODY_MAX  # bytes; http.client alone would take 6 MB of headers, and any amount of a chunk
 POOL_SIZE = 64  # connections to one operator; a process should have no more threads
 IDLE_MAX = 15  # seconds; below the keep-alive of common gateways, so that no POST meets a closing connection
 HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "numverify-django"}
 
-_deadline = contextvars.ContextVar("numverify_deadline")
+_exchange_now = contextvars.ContextVar("numverify_exchange")
 
 
 class Deadline:
@@ -58,6 +59,19 @@ class Deadline:
         return left
 
 
+class _Bounds:
+    """What one exchange may cost: time, and bytes of head, body and framing together."""
+
+    def __init__(self, deadline):
+        self.remaining = deadline.remaining
+        self._left = RECEIVED_MAX
+
+    def count(self, received):
+        self._left -= received
+        if self._left < 0:
+            raise ResponseTooLarge("head, body and framing together")
+
+
 def run(conversation, deadline, correlator=""):
     """Return what ``conversation`` returns once its requests are answered; raise what it raises.
 
@@ -79,13 +93,13 @@ def send(request, deadline, correlator=""):
     """Return the operator's Response, whatever its status, or raise a NumberVerifyError."""
     headers = {**HEADERS, **request.headers} | ({"x-correlator": correlator} if correlator else {})
     deadline = deadline.within(request.patience)
-    token = _deadline.set(deadline)
+    token = _exchange_now.set(_Bounds(deadline))
     try:
         response = _exchange(request, headers, deadline)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise _translated(error, request, deadline) from None  # the cause may quote the URL, the headers or the body
     finally:
-        _deadline.reset(token)
+        _exchange_now.reset(token)
     logger.debug("operator answered %s with %d", request.hop, response.status)
     return response
 
@@ -133,14 +147,17 @@ def _translated(error, request, deadline):
 
 
 class _Timed:
-    """A socket that never waits beyond the deadline of the call it serves."""
+    """A socket that never waits beyond the deadline of the call it serves, nor takes more than that may receive."""
 
     def recv_into(self, *args, **kwargs):
-        self.settimeout(_deadline.get().remaining())
-        return super().recv_into(*args, **kwargs)
+        bounds = _exchange_now.get()
+        self.settimeout(bounds.remaining())
+        received = super().recv_into(*args, **kwargs)
+        bounds.count(received)
+        return received
 
     def sendall(self, *args, **kwargs):
-        self.settimeout(_deadline.get().remaining())
+        self.settimeout(_exchange_now.get().remaining())
         return super().sendall(*args, **kwargs)
 
 
@@ -175,7 +192,7 @@ class _Kept:
         found = socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM)
         for left, (family, kind, proto, _, address) in zip(range(len(found), 0, -1), found, strict=True):
             try:
-                return _connected(_Socket(family, kind, proto), address, _deadline.get().remaining() / left)
+                return _connected(_Socket(family, kind, proto), address, _exchange_now.get().remaining() / left)
             except OSError as error:
                 failure = error
         raise failure
@@ -197,7 +214,7 @@ def _connected(opened, address, seconds):
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         opened.settimeout(seconds)
         opened.connect(address)
-        opened.settimeout(_deadline.get().remaining())  # what the TLS handshake may take in all
+        opened.settimeout(_exchange_now.get().remaining())  # what the TLS handshake may take in all
     except OSError:
         opened.close()
         raise

@@ -1,6 +1,7 @@
 """The sandbox operator as a process of its own, and a phone that logs in through it."""
 
 import itertools
+import signal
 import subprocess
 import sys
 from urllib.parse import parse_qs, urlsplit
@@ -10,6 +11,8 @@ import requests
 from django.test import Client
 
 HEADER = "Sandbox operator: "
+# A shell starts its background jobs with Ctrl-C ignored, and our processes would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 HOST = "127.0.0.1"  # the sandbox sends a browser back to this machine alone
 
 
@@ -154,8 +157,6 @@ def configure(settings, sandbox):
             "CLIENT_SECRET": client["client_secret"],
             "ALLOW_LOOPBACK": True,
         }
-        if apigateway:
-            operator |= {"AUTHORIZATION_ENDPOINT": f"{root}/authorize", "TOKEN_ENDPOINT": f"{root}/token"}
         site = {"DEFAULT_REGION": "ES"} | (site or {})
         settings.NUMVERIFY = {"OPERATORS": {name: operator | keys}} | site
 

@@ -103,6 +103,8 @@ CASES = [
     Case("E024", "SESSION_COOKIE_SAMESITE", {"SESSION_COOKIE_SAMESITE": "Strict"}, {"SESSION_COOKIE_SAMESITE": "Lax"}),
     Case("E025", "FALLBACK_URL", numverify(FALLBACK_URL="no-such-url"), numverify(FALLBACK_URL="numverify:login")),
     Case("E027", "REDIRECT_URI", {"ALLOWED_HOSTS": ["*"]}, {"ALLOWED_HOSTS": ["site.example"]}),
+    Case("E010", "SCOPES", numverify({"SCOPES": ["dpv:A", "b"]}), numverify({"SCOPES": ["openid", "dpv:A", "b"]})),
+    Case("E028", "LOGIN_REDIRECT_URL", {"LOGIN_REDIRECT_URL": "no-such-url"}, {"LOGIN_REDIRECT_URL": "/"}),
     Case("W001", "PEPPERS", numverify(PEPPERS=...), numverify(PEPPERS=CAREFUL["PEPPERS"])),
     Case("W002", "ALLOW_STAFF", numverify(ALLOW_STAFF=True), numverify(ALLOW_STAFF=False)),
     Case("W003", "FALLBACK_URL", numverify(FALLBACK_URL=...), numverify(FALLBACK_URL="/accounts/login/")),
@@ -322,3 +324,8 @@ def test_username_that_should_be_an_address_is_warned_of(site, settings):
 
     assert found.id == "numverify.W010"
     assert "get_username" in found.hint
+
+
+def test_templates_that_are_not_found_are_told(site, settings):
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "APP_DIRS": False}]
+    assert "numverify.E029" in [message.id for message in run_checks()]

@@ -153,6 +153,12 @@ def test_share_logs_in_through_every_profile(phone, configure, sandbox, credenti
     assert phone.user_id is not None
 
 
+def test_login_without_next_and_without_a_page_to_lead_to_goes_home(phone, settings):
+    settings.LOGIN_REDIRECT_URL = "no-such-url"
+
+    assert phone.log_in(GOOD)["Location"] == "/"
+
+
 @pytest.mark.parametrize("profile", [name for name in PROFILES if not name.startswith("telefonica-sandbox")][1:])
 def test_hashed_number_logs_in(phone, configure, sandbox, profile):
     configure(profile, HASHED=True)

@@ -61,23 +61,24 @@ class Directory:
         kid = jose.read_kid(token, algorithm)  # before any fetch: a wrong algorithm costs nothing
         key = ("keys", operator.fingerprint, metadata.jwks_uri)
         known = yield from self._cached(key, partial(fetch_keys, metadata.jwks_uri))
+        candidates = known.candidates(kid, algorithm)
         try:
-            return jose.verify(token, known.candidates(kid, algorithm), algorithm)
+            return jose.verify(token, candidates, algorithm)
         except IdTokenInvalid:
-            known = yield from self._refetched_keys(key, metadata)
+            # A bad signature by a known key uses up nobody's look for a new one.
+            known = yield from self._refetched_keys(key, metadata, why=bool(candidates))
         return jose.verify(token, known.candidates(kid, algorithm), algorithm)
 
-    def _refetched_keys(self, key, metadata):
-        """Yield the key request unless one was made lately; return the newest keys.
+    def _refetched_keys(self, key, metadata, why):
+        """Yield the key request unless one was made lately for the same reason ``why``; return the newest keys.
 
-        The cool-down begins when the answer is there: until then simultaneous logins ask too, rather than fail.
+        The cool-down begins when keys have come: until then simultaneous logins ask too, rather than fail.
         """
-        if self._clock() - self._refetched.get(key, -COOL_DOWN) < COOL_DOWN:
+        if self._clock() - self._refetched.get((key, why), -COOL_DOWN) < COOL_DOWN:
             return self._held[key].value
-        try:
-            return (yield from self._fetched(key, fetch_keys(metadata.jwks_uri)))
-        finally:
-            self._refetched[key] = self._clock()
+        found = yield from self._fetched(key, fetch_keys(metadata.jwks_uri))
+        self._refetched[key, why] = self._clock()
+        return found
 
     def _cached(self, key, fetch):
         now, held = self._clock(), self._held.get(key)

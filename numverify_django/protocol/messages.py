@@ -1,5 +1,6 @@
 """The frozen values that travel between the layers. None of them shows a secret in its repr."""
 
+import ipaddress
 import json
 import re
 from collections.abc import Mapping
@@ -45,8 +46,12 @@ class Response(Secret):
 
     def json_object(self):
         """Return the body as a dict, or raise ValueError: strict UTF-8 JSON sent as ``application/json`` (RFC 8259)."""
-        if self.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise ValueError("the content type is not application/json")
+        kind, *parameters = self.headers.get("content-type", "").lower().split(";")
+        charsets = {
+            value.strip('" ') for name, _, value in (text.partition("=") for text in parameters) if "charset" in name
+        }
+        if kind.strip() != "application/json" or not charsets <= {"utf-8", "utf8"}:
+            raise ValueError("the content type is not application/json in UTF-8")
         return self.parse()
 
     def parse(self):
@@ -104,6 +109,35 @@ class AccessToken(Secret):
 
     value: str = field(repr=False)
     subscriber: str = field(default="", repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Device(Secret):
+    """The ``device`` of a call, in the dialect that has one; every field may be missing."""
+
+    phone_number: PhoneNumber | None = None
+    network_access_identifier: str | None = field(default=None, repr=False)
+    public_address: str | None = field(default=None, repr=False)  # IPv4
+    public_port: int | None = None
+    ipv6_address: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def at(cls, address):
+        """Return the device at a client's address (text, IPv4 or IPv6), or raise ValueError."""
+        found = ipaddress.ip_address(address)
+        found = getattr(found, "ipv4_mapped", None) or found  # how a dual-stack server sees an IPv4 client
+        return cls(public_address=str(found)) if found.version == 4 else cls(ipv6_address=str(found))
+
+    def as_json(self):
+        """Return the object as the specification spells it."""
+        ipv4 = {"publicAddress": self.public_address, "publicPort": self.public_port}
+        given = {
+            "phoneNumber": self.phone_number and self.phone_number.e164,
+            "networkAccessIdentifier": self.network_access_identifier,
+            "ipv4Address": {name: value for name, value in ipv4.items() if value is not None},
+            "ipv6Address": self.ipv6_address,
+        }
+        return {name: value for name, value in given.items() if value}
 
 
 @dataclass(frozen=True, slots=True)

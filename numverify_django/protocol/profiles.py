@@ -18,7 +18,14 @@ TUNNELS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16
 FRAUD_PREVENTION = "dpv:FraudPreventionAndDetection"
 SERVICE_PROVISION = "dpv:ServiceProvision"
 
-# CAMARA Commonalities and Number Verification; every dialect is built on them, and each may answer with any of them.
+# Number Verification's own codes, which some operators spell without their prefix.
+OWN_CODES = {
+    "INVALID_TOKEN_CONTEXT": exceptions.CannotDetermine,
+    "USER_NOT_AUTHENTICATED_BY_MOBILE_NETWORK": exceptions.NotOnMobileNetwork,
+    "USER_NOT_AUTHENTICATED_BY_SUPPORTED_METHOD": exceptions.NotOnMobileNetwork,
+    "INVALID_TS43_TOKEN": exceptions.TokenRefused,
+}
+# With CAMARA's Commonalities; every dialect is built on them, and each may answer with any of them.
 CODES = MappingProxyType(
     {
         "INVALID_ARGUMENT": exceptions.Misconfigured,
@@ -26,16 +33,13 @@ CODES = MappingProxyType(
         "UNAUTHENTICATED": exceptions.TokenRefused,
         "AUTHENTICATION_REQUIRED": exceptions.TokenRefused,
         "PERMISSION_DENIED": exceptions.PermissionDenied,
-        "INVALID_TOKEN_CONTEXT": exceptions.CannotDetermine,
-        "NUMBER_VERIFICATION.INVALID_TOKEN_CONTEXT": exceptions.CannotDetermine,
-        "NUMBER_VERIFICATION.USER_NOT_AUTHENTICATED_BY_MOBILE_NETWORK": exceptions.NotOnMobileNetwork,
-        "NUMBER_VERIFICATION.USER_NOT_AUTHENTICATED_BY_SUPPORTED_METHOD": exceptions.NotOnMobileNetwork,
-        "NUMBER_VERIFICATION.INVALID_TS43_TOKEN": exceptions.TokenRefused,
         "IDENTIFIER_NOT_FOUND": exceptions.CannotDetermine,
         "SERVICE_NOT_APPLICABLE": exceptions.NotCovered,
         "UNSUPPORTED_IDENTIFIER": exceptions.CannotDetermine,
         "QUOTA_EXCEEDED": exceptions.OperatorBusy,
         "TOO_MANY_REQUESTS": exceptions.OperatorBusy,
+        **OWN_CODES,
+        **{f"NUMBER_VERIFICATION.{code}": kind for code, kind in OWN_CODES.items()},
     }
 )
 # Where the body has no known code.

@@ -1,11 +1,10 @@
 """The Number Verification calls, two pure pairs: verify asks whether a number is the SIM's, share asks which it is."""
 
-import ipaddress
 import json
 
 from . import exceptions
 from .exceptions import ResponseInvalid
-from .messages import Request, Verification
+from .messages import Device, Request, Verification
 from .phone import PhoneNumber
 from .profiles import SHARE, VERIFY
 
@@ -56,11 +55,7 @@ def _device(operator, client_address):
     """Return the ``device`` object of the client's address, where SEND_DEVICE asks for it and the dialect has one."""
     if not (operator.send_device and operator.profile.accepts_device and client_address):
         return {}
-    address = ipaddress.ip_address(client_address)
-    address = getattr(address, "ipv4_mapped", None) or address  # how a dual-stack server sees an IPv4 client
-    if address.version == 4:
-        return {"device": {"ipv4Address": {"publicAddress": str(address)}}}
-    return {"device": {"ipv6Address": str(address)}}
+    return {"device": Device.at(client_address).as_json()}
 
 
 def _answer(response, operator, name):

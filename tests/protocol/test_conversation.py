@@ -353,6 +353,23 @@ def test_cool_down_counts_from_the_last_refetch():
         clock.now += 30
 
 
+def test_bad_signature_by_a_known_key_uses_up_nobodys_look_for_a_new_one():
+    clock, wire = Clock(), Wire(jwks=[jwks(OURS), jwks(OURS), jwks(NEW)])
+    directory = Directory(clock)
+    refused(IdTokenInvalid, verified, directory, wire, id_token(key=private_key(name="foreign")))
+    clock.now += 5
+    assert verified(directory, wire, rotated_token()) == claims()
+    assert wire.hops == ["jwks"] * 3
+
+
+def test_failed_look_for_a_new_key_is_repeated_by_the_next_login():
+    clock, wire = Clock(), Wire(jwks=[jwks(OURS), answer({}, 503), jwks(NEW)])
+    directory = Directory(clock)
+    verified(directory, wire)
+    refused(OperatorUnavailable, verified, directory, wire, rotated_token())
+    assert verified(directory, wire, rotated_token()) == claims()
+
+
 def test_honest_token_is_verified_during_the_cool_down():
     wire = Wire(jwks=jwks(OURS))
     directory = Directory(Clock())

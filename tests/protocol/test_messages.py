@@ -12,6 +12,7 @@ from numverify_django.protocol.messages import (
     AccessToken,
     AuthorizationRequest,
     AuthorizationResponse,
+    Device,
     Metadata,
     Request,
     Response,
@@ -85,12 +86,24 @@ def test_body_that_is_not_one_strict_object_is_refused(body):
 
 
 def test_content_type_must_be_json():
-    with pytest.raises(ValueError, match=r"^the content type is not application/json$"):
+    with pytest.raises(ValueError, match=r"^the content type is not application/json in UTF-8$"):
         Response(200, {"content-type": "text/html"}, b"{}").json_object()
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "utf8"])
+def test_utf_8_may_be_named(charset):
+    kind = f"application/json; charset={charset}"
+    assert Response(200, {"content-type": kind}, b"{}").json_object() == {}
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "UTF-7", "latin-1", ""])
+def test_other_encoding_is_refused(charset):
+    with pytest.raises(ValueError, match="in UTF-8"):
+        Response(200, {"content-type": f"application/json; charset={charset}"}, b"{}").json_object()
+
+
 def test_missing_content_type_is_no_json():
-    with pytest.raises(ValueError, match=r"^the content type is not application/json$"):
+    with pytest.raises(ValueError, match=r"^the content type is not application/json in UTF-8$"):
         Response(200, {}, b"{}").json_object()
 
 
@@ -128,6 +141,7 @@ VALUES = [
     OPERATOR.profile,
     OUR_NUMBER,
     Verification(OUR_NUMBER),
+    Device(OUR_NUMBER, OUR_NUMBER.e164, CODE, 1, TOKEN),
     BEARER,
     TokenSet(TOKEN, ID_TOKEN, True),
     AuthorizationResponse(CODE, metadata()),
@@ -144,7 +158,17 @@ VALUES = [
     *(_token_request(method) for method in ("client_secret_basic", "client_secret_post", "private_key_jwt")),
     InvalidNumber("characters"),
 ]
-SHOWN = (AccessToken, AuthorizationRequest, AuthorizationResponse, Metadata, Request, Response, TokenSet, Verification)
+SHOWN = (
+    AccessToken,
+    AuthorizationRequest,
+    AuthorizationResponse,
+    Device,
+    Metadata,
+    Request,
+    Response,
+    TokenSet,
+    Verification,
+)
 
 
 @pytest.mark.parametrize("kind", SHOWN)

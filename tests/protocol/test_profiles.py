@@ -60,7 +60,7 @@ def test_exactly_one_purpose_is_asked(name, contract, operation):
 
 
 @each_contract
-def test_id_token_rule_is_that_of_the_design(name, contract):
+def test_id_token_rule_is_the_documented_one(name, contract):
     assert PROFILES[name].id_token == contract.id_token
 
 

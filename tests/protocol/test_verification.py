@@ -6,13 +6,14 @@ import jsonschema
 import pytest
 
 from numverify_django.protocol import exceptions as e
-from numverify_django.protocol.messages import AccessToken, Response
+from numverify_django.protocol.messages import AccessToken, Device, Response
 from numverify_django.protocol.phone import PhoneNumber
 from numverify_django.protocol.verification import parse_share, parse_verify, share_request, verify_request
 
 from .contract import (
     COMMONALITIES,
     CONTRACTS,
+    DEVICE,
     ERROR_SCHEMA,
     share_answer_schema,
     share_body_schema,
@@ -346,3 +347,18 @@ def test_wrong_root_is_told_what_to_check():
 def test_other_refusal_is_told_without_advice():
     raised = refused(e.TokenRefused, parse_verify, answer({"code": "UNAUTHENTICATED"}, 401), operator(), NUMBER)
     assert str(raised) == "the API answered 401 UNAUTHENTICATED"
+
+
+def test_device_has_every_field_of_the_specification():
+    device = Device(NUMBER, "123456789@domain.example", "84.125.93.10", 59765, "2001:db8::1")
+    jsonschema.validate(device.as_json(), DEVICE)
+    assert device.as_json() == {
+        "phoneNumber": NUMBER.e164,
+        "networkAccessIdentifier": "123456789@domain.example",
+        "ipv4Address": {"publicAddress": "84.125.93.10", "publicPort": 59765},
+        "ipv6Address": "2001:db8::1",
+    }
+
+
+def test_device_leaves_out_what_is_not_known():
+    assert Device().as_json() == {}
