@@ -1,0 +1,719 @@
+"""AD: the admin, the audit and the log."""
+
+import base64
+import dataclasses
+import hashlib
+import hmac
+import html
+import io
+import itertools
+import pickle
+import re
+import secrets
+import uuid
+from datetime import timedelta
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client, RequestFactory
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from django.views.debug import ExceptionReporter
+
+from numverify_django import conf, flow, sealing, transport
+from numverify_django.models import Opened, VerificationAttempt, VerifiedNumber
+from numverify_django.protocol import exceptions, messages
+from numverify_django.protocol.phone import PhoneNumber
+
+from . import tokens
+from .conftest import CLIENT_SECRET, HOST, NUMBER, TYPED, Visitor, make_user
+from .operator import Reply
+
+ATTEMPTS, NUMBERS = (f"/admin/numverify_django/{name}/" for name in ("verificationattempt", "verifiednumber"))
+HONEST = ["discovery", "token", "jwks", "verify"]
+AGAIN = ["token", "verify"]
+PEPPER = "pepper-of-the-site-0123456789abcdef"
+MARKUP = "<script>alert('sim')</script>\"'><img src=x onerror=alert(1)>"
+SPELLED = [NUMBER, NUMBER[1:], NUMBER[3:], TYPED]
+
+
+def params_of(callback):
+    """Return the raw parameters of a callback."""
+    return dict(part.split("=", 1) for part in callback.partition("?")[2].split("&"))
+
+
+def error_of(callback, error):
+    """Return ``callback`` with ``error`` instead of its code."""
+    params = params_of(callback)
+    return f"/numverify/callback/?error={error}&state={params['state']}&iss={params['iss']}"
+
+
+def fail_in_a_hook(request, user, attempt):
+    raise RuntimeError(f"a hook that quotes {NUMBER}")
+
+
+@pytest.fixture
+def superuser(db):
+    """A browser of a superuser, in front of the admin."""
+    client = Client(SERVER_NAME=HOST)
+    user = make_user("superuser", is_staff=True, is_superuser=True)
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def rows(db):
+    """An attempt that failed and a number, of one account, under the paths of their admins."""
+    user = get_user_model().objects.create_user("somebody")
+    opened = Opened("https://site.example/callback/", "f", "/next/", "the-nonce", "the-verifier", NUMBER)
+    facts = {"operator": conf.get().operators[0], "operation": "verify", "use": "login", "user": user}
+    attempt = VerificationAttempt.objects.open(state="the-state", browser="browser", opened=opened, **facts)
+    attempt.fail(exceptions.OperatorTimeout(), kept="sealed text")
+    return {ATTEMPTS: attempt, NUMBERS: VerifiedNumber.objects.enrol(user, PhoneNumber(NUMBER), "sandbox")}
+
+
+# AD-01: one row, one end
+
+
+def test_ad_01_every_attempt_ends_once_however_it_ends(trial):
+    def cut(connection):
+        connection.close()
+
+    ways = {
+        "": lambda: None,
+        "number_mismatch": lambda: setattr(trial.operator, "sim", "+34600000009"),
+        "operator_unavailable": lambda: setattr(trial.operator, "verify", lambda operator, received: cut),
+        "response_invalid": lambda: setattr(trial.operator, "verify", lambda operator, received: Reply([])),
+        "misconfigured": lambda: trial.configure(site={"LOGIN_POLICY": fail_in_a_hook}),
+        "policy_refused": lambda: trial.configure(site={"LOGIN_POLICY": lambda *facts: None}),
+    }
+    for reason, prepare in ways.items():
+        trial.operator.sim = NUMBER
+        trial.operator.verify = lambda operator, received: Reply({"devicePhoneNumberVerified": operator.sim == NUMBER})
+        trial.configure()
+        prepare()
+        visitor = trial.visitor if reason == "" else Visitor(trial.responses)
+        visitor.come_back(visitor.visit_operator(visitor.start()))
+        row = VerificationAttempt.objects.latest("pk")
+        assert (row.reason, row.is_over, row.ended_at >= row.claimed_at) == (reason, True, True)
+        trial.expected.append((row.outcome, reason))
+    late, gone = Visitor(trial.responses), Visitor(trial.responses)
+    trial.configure()
+    callback = late.visit_operator(late.start())
+    gone.start()
+    assert VerificationAttempt.objects.filter(outcome="pending").count() == 2
+    VerificationAttempt.objects.filter(outcome="pending").update(expires_at=timezone.now() - timedelta(hours=1))
+    late.client.get(callback)
+    call_command("numverify_prune", stdout=io.StringIO())
+
+    ended = list(VerificationAttempt.objects.values_list("outcome", "ended_at", "sealed"))
+    assert [row for row in ended if row[0] == "pending" or row[1] is None] == []
+    trial.expected += [("abandoned", "expired")] * 2
+    trial.calls = [*HONEST, *AGAIN * 5]
+    assert len(ended) == len(trial.expected) == 8
+    late.client.get(callback)
+    assert list(VerificationAttempt.objects.values_list("outcome", "ended_at", "sealed")) == ended
+
+
+def test_ad_01_outcome_is_given_once(rows):
+    attempt = rows[ATTEMPTS]
+    before = VerificationAttempt.objects.values().get()
+    stale = VerificationAttempt.objects.get()
+    for error in (exceptions.NumberMismatch(), exceptions.Expired(), exceptions.Cancelled()):
+        assert stale.fail(error) is False
+    with pytest.raises(exceptions.Expired):
+        attempt.succeed(None, PhoneNumber(NUMBER))
+    VerificationAttempt.objects.update(expires_at=timezone.now() - timedelta(hours=1))
+    VerificationAttempt.objects.tidy("browser")
+    VerificationAttempt.objects.prune()
+
+    after = VerificationAttempt.objects.values().get()
+    assert {name for name in after if after[name] != before[name]} == {"expires_at", "sealed"}
+
+
+@pytest.mark.parametrize("kind", list(exceptions.leaves()), ids=lambda kind: kind.__name__)
+def test_ad_01_every_reason_fits_its_column(rows, kind):
+    field = VerificationAttempt._meta.get_field("reason")
+    assert re.fullmatch("[a-z_]+", kind.code)
+    assert len(kind.code) <= field.max_length
+    assert (kind.code in dict(field.choices)) == bool(kind.outcome)
+
+
+# AD-03: nobody edits
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("action", ["add/", "{pk}/delete/", "add/?_popup=1", "{pk}/delete/?_popup=1&_to_field=id"])
+def test_ad_03_superuser_adds_and_deletes_no_attempt(superuser, rows, action, method):
+    before = VerificationAttempt.objects.values().get()
+    answer = getattr(superuser, method)(ATTEMPTS + action.format(pk=rows[ATTEMPTS].pk), {"post": "yes"})
+
+    assert answer.status_code == 403
+    assert VerificationAttempt.objects.values().get() == before
+
+
+@pytest.mark.parametrize("where", [ATTEMPTS, NUMBERS])
+@pytest.mark.parametrize("button", ["_save", "_continue", "_addanother", "_saveasnew"])
+def test_ad_03_superuser_changes_nothing(superuser, rows, where, button):
+    before = type(rows[where]).objects.values().get()
+    changed = {
+        "outcome": "verified",
+        "reason": "",
+        "operator": "evil",
+        "user": "",
+        "number": "+34600000009",
+        button: "1",
+    }
+    answer = superuser.post(f"{where}{rows[where].pk}/change/", changed)
+
+    assert answer.status_code == 403
+    assert type(rows[where]).objects.values().get() == before
+
+
+@pytest.mark.parametrize("action", ["delete_selected", "", "export", "__class__"])
+def test_ad_03_superuser_has_no_bulk_action(superuser, rows, action):
+    before = VerificationAttempt.objects.values().get()
+    assert "delete_selected" not in superuser.get(ATTEMPTS).content.decode()
+    data = {
+        "action": action,
+        "_selected_action": [rows[ATTEMPTS].pk],
+        "select_across": "1",
+        "post": "yes",
+        "index": "0",
+    }
+    assert superuser.post(ATTEMPTS, data).status_code in (200, 302, 403)
+    edited = {"form-TOTAL_FORMS": "1", "form-INITIAL_FORMS": "1", "form-0-id": rows[ATTEMPTS].pk, "form-0-reason": "x"}
+    assert superuser.post(ATTEMPTS, edited | {"_save": "Save"}).status_code in (200, 302, 403)
+
+    assert VerificationAttempt.objects.values().get() == before
+
+
+def test_ad_03_retention_alone_deletes(rows):
+    VerificationAttempt.objects.prune()
+    assert VerificationAttempt.objects.count() == 1
+    VerificationAttempt.objects.update(created_at=timezone.now() - timedelta(days=conf.get().retention_days, seconds=1))
+    assert VerificationAttempt.objects.prune() == (0, 1)
+    assert not VerificationAttempt.objects.exists()
+
+
+# AD-04, AD-05: numbers in the admin
+
+
+def test_ad_04_number_is_masked_on_every_page_of_the_admin(superuser, rows):
+    user = rows[NUMBERS].user
+    paths = ["/admin/", "/admin/numverify_django/", f"/admin/auth/user/{user.pk}/change/"]
+    paths += [f"/admin/auth/user/{user.pk}/delete/", f"/admin/auth/user/{user.pk}/history/"]
+    for where, row in rows.items():
+        own = ["", f"?q={rows[ATTEMPTS].reference}", f"{row.pk}/change/", f"{row.pk}/history/", "?o=1.2.3.-4", "?all="]
+        paths += [where + name for name in own]
+    paths += [f"{NUMBERS}{rows[NUMBERS].pk}/delete/", f"/admin/r/0/{rows[NUMBERS].pk}/"]
+    superuser.post("/admin/auth/user/", {"action": "delete_selected", "_selected_action": [user.pk]})
+    pages = {path: superuser.get(path).content.decode() for path in paths}
+
+    assert [path for path, text in pages.items() for spelled in SPELLED if spelled in text] == []
+    masked = [path for path, text in pages.items() if "•••01" in text]
+    assert {ATTEMPTS, NUMBERS, f"{NUMBERS}{rows[NUMBERS].pk}/change/"} <= set(masked)
+    assert not re.search(r"•••\d{4}", "".join(pages.values()))
+
+
+def test_ad_04_unlinked_number_is_masked_in_the_history_too(superuser, rows):
+    answer = superuser.post(f"{NUMBERS}{rows[NUMBERS].pk}/delete/", {"post": "yes"}, follow=True)
+    index = superuser.get("/admin/").content.decode()
+
+    assert not VerifiedNumber.objects.exists()
+    assert [spelled for spelled in SPELLED if spelled in answer.content.decode() + index] == []
+    log = str(list(apps.get_model("admin.LogEntry").objects.values()))
+    assert ("•••01" in log, [spelled for spelled in SPELLED if spelled in log]) == (True, [])
+
+
+@pytest.mark.parametrize("model", ["verificationattempt", "verifiednumber"])
+@pytest.mark.parametrize("field", ["user", "number", "number_shown", "number_digest"])
+def test_ad_04_autocomplete_tells_nothing(superuser, rows, model, field):
+    query = {"app_label": "numverify_django", "model_name": model, "field_name": field, "term": NUMBER[3:6]}
+    answer = superuser.get("/admin/autocomplete/", query)
+
+    if field == "user":  # Django's own, of accounts
+        assert answer.json()["results"] == []
+    else:
+        assert answer.status_code == 403
+
+
+def test_ad_04_objects_call_themselves_by_no_number(rows):
+    for row in rows.values():
+        told = f"{row} {row!r} {row!s:>40} {[row]}"
+        assert [spelled for spelled in SPELLED if spelled in told] == []
+    number = PhoneNumber(NUMBER)
+    told = f"{number} {number!r} {number!s:>40} {[number]}"
+    assert (told.count("•••01"), [spelled for spelled in SPELLED if spelled in told]) == (4, [])
+
+
+@pytest.mark.parametrize("term", [*SPELLED, "01", "6000000", "•••01", "somebody", "the-state", "' OR 1=1"])
+def test_ad_05_number_finds_nothing(superuser, rows, term):
+    page = superuser.get(ATTEMPTS, {"q": term})
+    assert (page.status_code, list(page.context["cl"].result_list)) == (200, [])
+    assert 'name="q"' not in superuser.get(NUMBERS).content.decode()
+
+
+LOOKUPS = [
+    "number_shown",
+    "number_shown__endswith",
+    "number_digest",
+    "state_digest",
+    "sealed__contains",
+    "user__password",
+]
+LOOKUPS += ["user__verified_numbers__number__startswith", "user__verified_numbers", "correlator", "browser_digest"]
+
+
+@pytest.mark.parametrize("lookup", LOOKUPS)
+def test_ad_05_number_is_not_guessed_by_filtering(superuser, rows, lookup):
+    assert superuser.get(ATTEMPTS, {lookup: NUMBER[:4]}).status_code in (302, 400)
+    assert superuser.get(NUMBERS, {lookup.replace("number_shown", "number"): NUMBER[:4]}).status_code in (302, 400)
+
+
+def test_ad_05_audit_has_no_column_with_the_number(rows):
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM {VerificationAttempt._meta.db_table}")  # noqa: S608
+        stored = str(cursor.fetchall())
+    assert [spelled for spelled in SPELLED if spelled in stored] == []
+    assert "•••01" in stored
+
+
+# AD-06: markup of others
+
+
+def test_ad_06_markup_of_the_operator_is_not_in_the_admin(trial):
+    told = {"code": MARKUP, "message": MARKUP, "error": MARKUP, "status": 403, "error_description": MARKUP}
+    trial.operator.verify = lambda operator, received: Reply(told, 403, {"X-Correlator": MARKUP})
+    trial.visitor.client.defaults |= {"HTTP_USER_AGENT": MARKUP, "HTTP_X_CORRELATOR": MARKUP}
+    trial.log_in()
+
+    row = VerificationAttempt.objects.get()
+    assert [value for value in vars(row).values() if isinstance(value, str) and "<" in value] == []
+    admin = trial.admin
+    trial.admin = lambda: page if "alert(" not in (page := admin()) else pytest.fail("markup in the admin")
+    trial.refused("permission_denied", calls=HONEST)
+
+
+def test_ad_06_markup_in_any_column_is_escaped(superuser, rows):
+    VerificationAttempt.objects.update(
+        operator=MARKUP[:64],
+        reason=MARKUP[:32],
+        outcome=MARKUP[:16],
+        number_shown=MARKUP[:16],
+        use="<b>",
+        operation="<i>",
+    )
+    VerifiedNumber.objects.update(operator=MARKUP[:64])
+    get_user_model().objects.filter(username="somebody").update(username=MARKUP)
+    paths = [
+        path for where, row in rows.items() for path in (where, f"{where}{row.pk}/change/", f"{where}{row.pk}/history/")
+    ]
+    pages = [superuser.get(path) for path in paths]
+    pages += [superuser.get(ATTEMPTS, {"q": MARKUP}), superuser.get(f"{NUMBERS}{rows[NUMBERS].pk}/delete/")]
+    pages += [superuser.post(f"{NUMBERS}{rows[NUMBERS].pk}/delete/", {"post": "yes"}, follow=True)]
+
+    for page in pages:
+        assert page.status_code == 200
+        assert not re.search(r"<script>alert|<img src=x|<b><|<i><", page.content.decode())
+    assert html.escape(MARKUP[:64]) in pages[0].content.decode()
+
+
+# AD-08: what is deleted
+
+
+def test_ad_08_old_rows_are_deleted_by_age(rows, capsys, settings):
+    settings.NUMVERIFY = settings.NUMVERIFY | {"RETENTION_DAYS": 30}
+    VerificationAttempt.objects.update(created_at=timezone.now() - timedelta(days=30) + timedelta(minutes=1))
+    call_command("numverify_prune")
+    assert (capsys.readouterr().out, VerificationAttempt.objects.count()) == ("Attempts ended: 0, deleted: 0.\n", 1)
+    VerificationAttempt.objects.update(created_at=timezone.now() - timedelta(days=30))
+    call_command("numverify_prune")
+    assert (capsys.readouterr().out, VerificationAttempt.objects.count()) == ("Attempts ended: 0, deleted: 1.\n", 0)
+    assert VerifiedNumber.objects.exists()  # an account's, and no audit
+
+
+def test_ad_08_deleted_account_leaves_no_trace_of_the_person(trial):
+    trial.log_in()
+    user = get_user_model().objects.get(pk=trial.visitor.user_id)
+    name = user.username
+    user.delete()
+    row = VerificationAttempt.objects.get()
+
+    assert (row.user_id, row.sealed, row.number_shown) == (None, "", "•••01")
+    assert [text for text in [*SPELLED, name] if text in str(VerificationAttempt.objects.values().get())] == []
+    assert not VerifiedNumber.objects.exists()
+    trial.verified()
+
+
+def test_ad_08_number_kept_for_a_retry_is_erased_in_time(trial):
+    page = trial.come_back(error_of(trial.begin(), "login_required"))
+    assert VerificationAttempt.objects.get().sealed != ""
+    VerificationAttempt.objects.update(expires_at=timezone.now() - timedelta(minutes=2))
+    VerificationAttempt.objects.prune()
+    assert VerificationAttempt.objects.get().sealed == ""
+
+    trial.visitor.client.get(page.wsgi_request.get_full_path())
+    again = trial.visitor.client.post("/numverify/login/", {"retry": VerificationAttempt.objects.get().reference_shown})
+    assert (again.status_code, 'name="phone_number"' in again.content.decode()) == (200, True)
+    trial.responses.append(page)
+    trial.refused("not_on_mobile_network", calls=["discovery"])
+
+
+# AD-11: what objects tell of themselves
+
+PLAIN = {
+    "client secret": CLIENT_SECRET,
+    "pepper": PEPPER,
+    "state": "the-state-of-the-attempt",
+    "nonce": "the-nonce-of-the-attempt",
+    "verifier": "the-verifier-of-the-attempt",
+    "code": "the-code-of-the-attempt",
+    "token": "the-access-token",
+    "ID token": "the.id.token",
+    "subscriber": "the-subscriber",
+    "next": "/the/next/page/",
+    "number": NUMBER[1:],
+}
+
+
+def pem(key):
+    """Return a private key as the settings hold it."""
+    kind = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption()).decode()
+
+
+@pytest.fixture
+def secret_objects(db, settings):
+    """One of each object that holds a secret, by name; and the secrets."""
+    key = pem(tokens.rsa_key("site"))
+    operator = {"PROFILE": "telefonica", "CLIENT_ID": "client", "CLIENT_SECRET": CLIENT_SECRET}
+    operator |= {"PRIVATE_KEY": key, "KEY_ID": "key-1"}
+    settings.NUMVERIFY = {"OPERATORS": {"movil": operator}, "PEPPERS": [PEPPER]}
+    metadata = messages.Metadata("https://operator.example/authorize", "https://operator.example/token", None, True)
+    opened = Opened("https://site.example/", "f", PLAIN["next"], PLAIN["nonce"], PLAIN["verifier"], NUMBER)
+    facts = {"operator": conf.get().operators[0], "operation": "verify", "use": "login"}
+    attempt = VerificationAttempt.objects.open(state=PLAIN["state"], browser="browser", opened=opened, **facts)
+    params = {"code": [PLAIN["code"]], "state": [PLAIN["state"]]}
+    deadline = transport.Deadline(9)
+    url = f"https://operator.example/authorize?state={PLAIN['state']}"
+    found = {
+        "Settings": conf.get(),
+        "Operator": conf.get().operators[0],
+        "Opened": opened,
+        "attempt": attempt,
+        "Claimed": flow.Claimed(attempt, opened, params, conf.get().operators[0], deadline),
+        "AuthorizationRequest": messages.AuthorizationRequest(
+            url, PLAIN["state"], PLAIN["nonce"], PLAIN["verifier"], "https://site.example/"
+        ),
+        "AuthorizationResponse": messages.AuthorizationResponse(PLAIN["code"], metadata),
+        "TokenSet": messages.TokenSet(PLAIN["token"], PLAIN["ID token"], True),
+        "AccessToken": messages.AccessToken(PLAIN["token"], PLAIN["subscriber"]),
+        "Verification": messages.Verification(PhoneNumber(NUMBER), PLAIN["subscriber"]),
+        "Request": messages.Request("token", "POST", url, {"authorization": PLAIN["token"]}, PLAIN["code"].encode()),
+        "Response": messages.Response(200, {"x": PLAIN["token"]}, PLAIN["token"].encode()),
+        "VerifiedNumber": VerifiedNumber(number=NUMBER, operator="movil"),
+    }
+    return found, [*PLAIN.values(), key.splitlines()[1]]
+
+
+OBJECTS = ["Settings", "Operator", "Opened", "attempt", "Claimed", "AuthorizationRequest", "AuthorizationResponse"]
+OBJECTS += ["TokenSet", "AccessToken", "Verification", "Request", "Response", "VerifiedNumber"]
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_ad_11_object_shows_no_secret(secret_objects, name):
+    objects, values = secret_objects
+    shown = objects[name]
+    told = (
+        f"{shown} {shown!r} {shown!s} {shown!a} {[shown]} { ({'x': shown}) } {'%s %r' % (shown, shown)} {shown!s:>99}"  # noqa: UP031
+    )
+
+    assert [value for value in values if value in told] == []
+
+
+KEPT = ["VerifiedNumber"]  # a row of the database, whose number is what it is for
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTS if name not in KEPT])
+def test_ad_11_pickle_holds_no_secret(secret_objects, name):
+    objects, values = secret_objects
+    try:
+        told = pickle.dumps(objects[name])
+    except (TypeError, pickle.PicklingError, AttributeError):
+        return  # it cannot be pickled at all
+    assert [value for value in values if value.encode() in told] == []
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_ad_11_error_about_an_object_shows_no_secret(secret_objects, name):
+    objects, values = secret_objects
+    shown = objects[name]
+    told = []
+    for act in (lambda: setattr(shown, "client_secret", "x"), lambda: shown["x"], shown, lambda: shown < 1):
+        try:
+            act()
+        except Exception as error:
+            told.append(f"{error} {error!r}")
+    if dataclasses.is_dataclass(shown):
+        try:
+            dataclasses.replace(shown, no_such_field=1)
+        except TypeError as error:
+            told.append(str(error))
+    assert [value for value in values if value in " ".join(told)] == []
+
+
+def test_ad_11_every_class_of_messages_is_tried():
+    named = {name for name, kind in vars(messages).items() if dataclasses.is_dataclass(kind)}
+    assert named - {"Metadata", "PhoneNumber"} <= set(OBJECTS)
+
+
+def test_ad_11_exception_report_masks_the_settings(secret_objects):
+    _, values = secret_objects
+    request = RequestFactory().get("/")
+    reporter = ExceptionReporter(request, ValueError, ValueError("x"), None, is_email=True)
+    told = reporter.get_traceback_text() + reporter.get_traceback_html()
+
+    assert "NUMVERIFY" in told
+    assert [value for value in values if value in html.unescape(told)] == []
+
+
+@pytest.mark.parametrize("key", ["CLIENT_SECRET", "PRIVATE_KEY", "PEPPERS", "LOGIN_POLICY"])
+def test_ad_11_wrong_setting_is_not_repeated_by_the_checks(settings, key):
+    wrong = "a-secret-that-is-wrong"
+    operator = {"PROFILE": "telefonica", "CLIENT_ID": "client", "CLIENT_SECRET": "x", "KEY_ID": "k"}
+    site = {"PEPPERS": [wrong]} if key == "PEPPERS" else {key: wrong} if key == "LOGIN_POLICY" else {}
+    value = {"CLIENT_SECRET": [wrong], "PRIVATE_KEY": wrong}.get(key)
+    settings.NUMVERIFY = {"OPERATORS": {"movil": operator | ({key: value} if value else {})}} | site
+    told = [f"{message} {message!r} {message.hint}" for message in run_checks(include_deployment_checks=True)]
+
+    assert any(f"'{key}'" in text or key in text for text in told)
+    assert [text for text in told if wrong in text] == []
+
+
+# AD-12: digests
+
+
+def test_ad_12_digest_of_a_number_is_keyed_by_the_pepper(rows, settings):
+    settings.NUMVERIFY = settings.NUMVERIFY | {"PEPPERS": [PEPPER]}
+    opened = Opened("https://site.example/", "f", "/", "n", "v", NUMBER)
+    facts = {"operator": conf.get().operators[0], "operation": "verify", "use": "login", "address": "192.0.2.1"}
+    attempt = VerificationAttempt.objects.open(state="another", browser="browser", opened=opened, **facts)
+    attempt.refresh_from_db()
+
+    assert attempt.number_digest.bytes == hmac.digest(PEPPER.encode(), NUMBER.encode(), "sha256")[:16]
+    assert attempt.address_digest.bytes == hmac.digest(PEPPER.encode(), b"192.0.2.1/32", "sha256")[:16]
+    assert attempt.number_digest != rows[ATTEMPTS].number_digest
+
+
+def test_ad_12_digest_is_none_that_anybody_can_make(rows):
+    digest, key = rows[ATTEMPTS].number_digest, django_settings.SECRET_KEY
+    for text in (NUMBER, NUMBER[1:], NUMBER[3:], f"tel:{NUMBER}", TYPED):
+        plain = [hashlib.new(kind, text.encode()).digest() for kind in ("sha256", "sha1", "md5", "sha512", "sha3_256")]
+        plain += [hashlib.sha256(text.encode()).hexdigest().encode(), base64.b64encode(text.encode()).ljust(16)]
+        plain += [hmac.digest(word.encode(), text.encode(), "sha256") for word in ("", "numverify_django", key)]
+        plain += [hashlib.sha1(f"{key}{text}".encode()).digest(), hashlib.sha256(f"{key}{text}".encode()).digest()]  # noqa: S324
+        plain += [hashlib.sha256(f"{text}{key}".encode()).digest(), salted_hmac("numverify_django", text).digest()]
+        assert [found for found in plain if found[:16] == digest.bytes] == []
+        assert digest not in {uuid.uuid5(space, text) for space in (uuid.NAMESPACE_DNS, uuid.NAMESPACE_URL)}
+
+
+def test_ad_12_digest_without_peppers_has_a_key_of_its_own(rows, settings):
+    before = rows[ATTEMPTS].number_digest
+    key = hmac.new(settings.SECRET_KEY.encode(), b"numverify_django.pepper", hashlib.sha256).hexdigest()
+    assert before.bytes == hmac.digest(key.encode(), NUMBER.encode(), "sha256")[:16]
+    settings.SECRET_KEY = "another-secret-key-of-the-site" * 2
+    assert sealing.digest(NUMBER, conf.get().peppers[0]) != before
+
+
+def test_ad_12_subscriber_is_digested_with_the_pepper(trial):
+    trial.configure(site={"PEPPERS": [PEPPER]})
+    trial.log_in()
+    digest = VerifiedNumber.objects.get().subscriber_digest
+
+    assert digest is not None
+    stored = str(VerifiedNumber.objects.values().get())
+    assert [text for text in ("subscriber-1", trial.operator.url) if text in stored] == []
+    told = ["subscriber-1", f"{trial.operator.url} subscriber-1", f"{trial.operator.url}subscriber-1"]
+    assert digest.bytes not in {hashlib.sha256(text.encode()).digest()[:16] for text in told}
+    trial.configure()
+    VerifiedNumber.objects.update(subscriber_digest=None)
+    trial.verified()
+
+
+# AD-15: references
+
+
+def test_ad_15_reference_on_the_page_finds_its_row_in_the_admin(trial):
+    page = trial.come_back(error_of(trial.begin(), "login_required"))
+    (reference,) = re.findall(r"<bdi[^>]*>([^<]+)</bdi>", page.content.decode())
+    row = VerificationAttempt.objects.get()
+    assert (reference, re.fullmatch("[2-9A-HJ-NP-Z]{3}-[2-9A-HJ-NP-Z]{4}", reference) is not None) == (
+        row.reference_shown,
+        True,
+    )
+
+    admin, spelled = (
+        Client(SERVER_NAME=HOST),
+        [reference, reference.lower(), f" {reference} ", reference.replace("-", "")],
+    )
+    root = make_user("searcher", is_staff=True, is_superuser=True)
+    admin.force_login(root)
+    found = [list(admin.get(ATTEMPTS, {"q": text}).context["cl"].result_list) for text in spelled]
+    root.delete()
+    assert found == [[row]] * 4
+    trial.refused("not_on_mobile_network", calls=["discovery"])
+
+
+def test_ad_15_references_are_random(rows):
+    made = [VerificationAttempt().reference for _ in range(5000)]
+
+    assert len(set(made)) == 5000
+    assert [made.index(first) for first, second in itertools.pairwise(made) if first[:6] == second[:6]] == []
+    for place in range(7):
+        counts = [sum(text[place] == letter for text in made) for letter in "23456789ABCDEFGHJKMNPQRSTUVWXYZ"]
+        assert 80 < min(counts) <= max(counts) < 260, place  # 161 each, six standard deviations
+
+
+def test_ad_15_reference_of_another_is_no_key(trial):
+    page = trial.come_back(error_of(trial.begin(), "login_required"))
+    row = VerificationAttempt.objects.get()
+    stranger = Visitor(trial.responses)
+    stranger.start("not a number")
+    for reference in (row.reference, row.reference_shown, secrets.token_hex(3), str(row.pk)):
+        assert stranger.client.get("/numverify/failed/", {"reference": reference}).status_code == 404
+        stranger.client.post("/numverify/login/", {"retry": reference})
+    assert trial.bystander.client.get("/numverify/failed/", {"reference": row.reference}).status_code == 404
+    trial.responses.append(page)
+    trial.refused("not_on_mobile_network", calls=["discovery"])
+
+
+# AD-16: the checks
+
+CAMARA = {"PROFILE": "camara-v2", "CLIENT_ID": "client", "CLIENT_SECRET": "secret", "API_ROOT": "https://o.example/api"}
+CAMARA |= {"ISSUER": "https://o.example"}
+ENDPOINTS = {"AUTHORIZATION_ENDPOINT": "https://o.example/a", "TOKEN_ENDPOINT": "https://o.example/t"}
+NAMELESS = {name: value for name, value in CAMARA.items() if name != "ISSUER"} | ENDPOINTS
+SIGNING = {"CLIENT_SECRET": "", "KEY_ID": "key-1"}
+HTTP = ["ISSUER", "DISCOVERY_URL", "AUTHORIZATION_ENDPOINT", "TOKEN_ENDPOINT", "JWKS_URI", "API_ROOT"]
+
+
+def reported(settings, *operators, site=None):
+    """Return the IDs of our messages about a site with these operators."""
+    named = {f"operator{number}": keys for number, keys in enumerate(operators)}
+    settings.NUMVERIFY = {"OPERATORS": named, "PEPPERS": [PEPPER], "FALLBACK_URL": "/password/"} | (site or {})
+    found = run_checks(include_deployment_checks=True)
+    return [message.id.removeprefix("numverify.") for message in found if (message.id or "").startswith("numverify.")]
+
+
+def test_ad_16_careful_site_is_silent(settings):
+    assert reported(settings, CAMARA) == []
+    assert reported(settings, CAMARA, CAMARA | {"CLIENT_ID": "other"}) == []
+
+
+@pytest.mark.parametrize("key", HTTP)
+@pytest.mark.parametrize(
+    "url", ["http://o.example/x", "HTTP://o.example/x", "//o.example/x", "ftp://o.example/x", "o.example"]
+)
+def test_ad_16_endpoint_without_https_is_an_error(settings, key, url):
+    assert "E007" in reported(settings, CAMARA | {key: url})
+
+
+@pytest.mark.parametrize(
+    "host", ["10.0.0.1", "169.254.169.254", "localhost", "[::1]", "operator", "0x7f.1", "o.internal"]
+)
+def test_ad_16_endpoint_inside_is_an_error(settings, host):
+    assert "E007" in reported(settings, CAMARA | {"TOKEN_ENDPOINT": f"https://{host}/token"})
+
+
+def test_ad_16_missing_issuer_of_one_of_several_is_reported(settings):
+    other = NAMELESS | {"ID_TOKEN": "absent"}
+    assert "E005" in reported(settings, CAMARA, NAMELESS)
+    assert "E005" in reported(settings, CAMARA, NAMELESS | {"ID_TOKEN": "absent", "RESPONSE_ISS": True})
+    assert "W009" in reported(settings, CAMARA, other)
+    assert "W009" not in reported(settings, other)
+
+
+def test_ad_16_short_keys_are_errors(settings):
+    short, long = pem(tokens.rsa_key("short", 1024)), pem(tokens.rsa_key("site"))
+    assert "E006" in reported(settings, CAMARA | SIGNING | {"PRIVATE_KEY": short})
+    assert reported(settings, CAMARA | SIGNING | {"PRIVATE_KEY": long}) == []
+    for algorithm in ("ES256", "PS256"):
+        found = reported(settings, CAMARA | SIGNING | {"PRIVATE_KEY": short, "ASSERTION_ALG": algorithm})
+        assert "E006" in found
+    assert "E003" in reported(settings, CAMARA, site={"PEPPERS": ["x" * 31]})
+    assert "E003" in reported(settings, CAMARA, site={"PEPPERS": [PEPPER, "short"]})
+    assert "E003" in reported(settings, CAMARA, site={"PEPPERS": []})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("SESSION_COOKIE_SAMESITE", "Strict", "E024"),
+        ("SESSION_ENGINE", "django.contrib.sessions.backends.signed_cookies", "W021"),
+    ],
+)
+def test_ad_16_session_that_loses_or_replays_logins_is_reported(settings, name, value, message):
+    setattr(settings, name, value)
+    assert message in reported(settings, CAMARA)
+
+
+OFF = [
+    "VERIFY",
+    "VERIFY_SSL",
+    "SSL_VERIFY",
+    "TLS_VERIFY",
+    "INSECURE",
+    "CA_BUNDLE",
+    "VERIFY_JWT",
+    "OIDC_VERIFY_SSL",
+    "PROXY",
+]
+
+
+@pytest.mark.parametrize("key", OFF)
+def test_ad_16_verification_cannot_be_switched_off(settings, key):
+    assert "E002" in reported(settings, CAMARA | {key: False})
+    assert "E002" in reported(settings, CAMARA, site={key: False})
+
+
+WEAK = {
+    "no PKCE": ({"PKCE": False}, "W007"),
+    "no ID token": ({"ID_TOKEN": "absent"}, "W006"),
+    "no ID token and no PKCE": ({"ID_TOKEN": "absent", "PKCE": False}, "E009"),
+    "number in a URL": ({"LOGIN_HINT": "tel"}, "W008"),
+    "no algorithm": ({"ID_TOKEN_ALG": "none"}, "E003"),
+    "shared key": ({"ID_TOKEN_ALG": "HS256"}, "E003"),
+    "no client": ({"CLIENT_ID": ""}, "E005"),
+    "no secret": ({"CLIENT_SECRET": ""}, "E006"),
+    "no client authentication": ({"CLIENT_AUTH": "none"}, "E003"),
+    "endless timeout": ({"TIMEOUT": 10_000}, "E003"),
+    "no timeout": ({"TIMEOUT": 0}, "E003"),
+}
+
+
+@pytest.mark.parametrize(("keys", "message"), WEAK.values(), ids=WEAK)
+def test_ad_16_weak_choice_is_reported(settings, keys, message):
+    assert message in reported(settings, CAMARA | keys)
+
+
+def test_ad_16_login_is_refused_while_a_check_reports_an_error(trial):
+    trial.configure(API_ROOT="http://operator.example/v1")
+    answer = trial.visitor.start()
+    assert (answer.status_code, "The check didn't finish" in answer.content.decode()) == (503, True)
+    trial.configure()
+    trial.nothing()
+
+
+def test_ad_16_checks_ask_no_operator_and_no_database(trial, settings):
+    assert reverse("numverify:callback") == "/numverify/callback/"
+    with connection.execute_wrapper(lambda *query: pytest.fail("a check asked the database")):
+        run_checks(include_deployment_checks=True)
+    trial.nothing()
