@@ -195,7 +195,8 @@ class _Kept:
                 return _connected(_Socket(family, kind, proto), address, _exchange_now.get().remaining() / left)
             except OSError as error:
                 failure = error
-        raise failure
+        # As itself: urllib3 forgives a reset while it sends, and would go on without a socket.
+        raise urllib3.exceptions.NewConnectionError(self, type(failure).__name__)
 
     def request(self, *args, **kwargs):
         self.used_at = time.monotonic()

@@ -1,6 +1,7 @@
 """The transport against real sockets: bounded in time and size, trusting nobody, sending nothing twice."""
 
 import datetime
+import errno
 import gzip
 import json
 import logging
@@ -968,3 +969,13 @@ def test_patience_does_not_outlast_the_deadline(listen):
     with pytest.raises(OperatorTimeout):
         transport.send(Request("jwks", "GET", server.url, patience=LONG), Deadline(SHORT))
     assert time.monotonic() - begun < SHORT + SLACK
+
+
+@pytest.mark.parametrize("code", [errno.ECONNRESET, errno.EPIPE, errno.EPROTOTYPE, errno.EHOSTUNREACH])
+def test_connection_that_cannot_be_opened_is_unavailable_whatever_the_reason(listen, monkeypatch, code):
+    def connect(opened, address):
+        raise OSError(code, os.strerror(code))
+
+    url = listen(answering(http())).url
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    ends(OperatorUnavailable, url, seconds=LONG)
