@@ -28,6 +28,7 @@ class CsrfCheck(CsrfViewMiddleware):
     """Django's check, whose refusal is a page of ours: a login in another tab is enough to fail it."""
 
     def _reject(self, request, reason):
+        flow.forget_query(request)  # a form posted to the callback has a code in its address
         logger.info("form refused: %s", reason.partition(" - ")[0])  # what follows quotes the request's headers
         return pages.show_failure(request, pages.NOT_OPEN, pages.safe_next(request, ""), status=403)
 
