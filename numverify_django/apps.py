@@ -5,12 +5,14 @@ from django.utils.translation import gettext_lazy as _
 
 
 class NumverifyConfig(AppConfig):
-    """Registers the system checks."""
+    """Registers the system checks, and hides what Django would show in its exception reports."""
 
     name = "numverify_django"
     verbose_name = _("Number verification")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self):
-        """Register the checks once the settings are read."""
-        from . import checks  # noqa: F401, PLC0415
+        """Do both once the settings are read."""
+        from . import checks, conf  # noqa: F401, PLC0415
+
+        conf.conceal_peppers()

@@ -59,6 +59,22 @@ class Settings:
         return next((operator for operator in self.operators if operator.name == name), None)
 
 
+class Pepper(str):
+    """A secret whose ``repr`` says nothing."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return "'********************'"
+
+
+def conceal_peppers():
+    """Keep PEPPERS out of Django's exception reports, which mask settings by their names and take this for none."""
+    raw = getattr(django_settings, "NUMVERIFY", None)
+    if isinstance(raw, dict) and isinstance(raw.get("PEPPERS"), list | tuple):
+        raw["PEPPERS"] = [Pepper(item) if isinstance(item, str) else item for item in raw["PEPPERS"]]
+
+
 def get():
     """Return the Settings, or raise Misconfigured with the first thing that is wrong."""
     settings, found = _load()
@@ -291,6 +307,7 @@ def _derived_peppers():
 def _reset(*, setting, **kwargs):
     if setting in {"NUMVERIFY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DEBUG"}:
         _load.cache_clear()
+        conceal_peppers()
 
 
 setting_changed.connect(_reset, dispatch_uid="numverify_django.conf")

@@ -112,6 +112,7 @@ class Circuit:
         cache.add(self._faults, 0, REMEMBERED)
         if _increment(self._faults) >= FAULTS_TO_OPEN:
             cache.set(self._open, True, OPEN)
+            cache.delete(self._probe)
 
 
 def _increment(key):

@@ -108,7 +108,9 @@ def show_refusal(request, error, next_url):
         return show_failure(request, UNFINISHED, "", status=503)
     logger.info("start refused: %s", error.code)
     if not isinstance(error, Limited):
-        return show_failure(request, UNFINISHED, next_url, status=503)
+        response = show_failure(request, UNFINISHED, next_url, status=503)
+        response._has_been_logged = True  # by us; Django would mail ADMINS a report of each start during an outage
+        return response
     seconds = math.ceil(error.retry_after)
     response = show_failure(request, group_of(error.code), next_url, status=429, retry_after=seconds)
     response["Retry-After"] = str(seconds)

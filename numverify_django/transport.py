@@ -7,6 +7,7 @@ import contextvars
 import http.client
 import logging
 import os
+import re
 import socket
 import ssl
 import threading
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 BODY_MAX = 131_072  # bytes
 RECEIVED_MAX = 2 * BODY_MAX  # bytes; http.client alone would take 6 MB of headers, and any amount of a chunk
 POOL_SIZE = 64  # connections to one operator; a process should have no more threads
+CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?\r?\n")  # RFC 9112 7.1
+LINE_MAX = 8_192  # bytes of one line between chunks
 IDLE_MAX = 15  # seconds; below the keep-alive of common gateways, so that no POST meets a closing connection
 HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "numverify-django"}
 
@@ -170,7 +173,10 @@ class _TLSSocket(_Timed, ssl.SSLSocket):
 
 
 class _StrictResponse(http.client.HTTPResponse):
-    """An answer whose head is whole and final, or none: urllib3 would log the text of a broken one."""
+    """An answer that is whole, or none.
+
+    Of a broken head urllib3 would log the text; of chunks http.client takes a negative size, and an end that was cut.
+    """
 
     def begin(self):
         super().begin()
@@ -179,6 +185,17 @@ class _StrictResponse(http.client.HTTPResponse):
             raise urllib3.exceptions.ProtocolError("an interim response where the answer should be")
         if self.msg.defects or self.msg.get_payload():
             raise urllib3.exceptions.ProtocolError("a header that is none")
+
+    def _read_next_chunk_size(self):
+        found = CHUNK_SIZE.fullmatch(self.fp.readline(LINE_MAX))
+        if found is None:
+            raise ValueError("a chunk without its size")
+        return int(found[1], 16)
+
+    def _read_and_discard_trailer(self):
+        while (line := self.fp.readline(LINE_MAX)) not in (b"\r\n", b"\n"):
+            if not line:
+                raise ValueError("chunks without their end")
 
 
 class _Kept:

@@ -1,5 +1,6 @@
 """Limits that no stranger can use against a person, the spending cap, and the circuit that a dead operator opens."""
 
+import logging
 from datetime import timedelta
 
 import pytest
@@ -160,13 +161,14 @@ class TestCircuit:
     @pytest.mark.parametrize(
         "fault", [{"status": 503}, {"drop": True}, {"status": 200, "body": "<p>"}, {"status": 302}], ids=str
     )
-    def test_five_faults_open_it_and_a_start_costs_no_call_and_no_row(self, phone, sandbox, fault):
+    def test_five_faults_open_it_and_a_start_costs_no_call_and_no_row(self, phone, sandbox, caplog, fault):
         break_operator(sandbox, **fault)
         calls = len(sandbox.log())
         page = phone.start(GOOD)
 
         assert page.status_code == 503
         assert "The check didn't finish" in page.content.decode()
+        assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == []  # ADMINS get a mail
         assert (len(sandbox.log()), VerificationAttempt.objects.count()) == (calls, 5)
 
     def test_four_faults_do_not(self, phone, sandbox):

@@ -492,14 +492,42 @@ def test_endless_trailer_ends(listen):
     assert time.monotonic() - begun < LONG
 
 
-def test_chunk_of_a_negative_size_is_bounded(listen):
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [b"-1", b"+2", b"0x2", b"1_0", b" 2", b"", b"two", b"2" * 17, b"2 2", b"\xb2"])
+def test_chunk_whose_size_is_no_size_is_refused(listen, size):
+    with pytest.raises(OperatorUnavailable):
+        get(listen(answering(CHUNKED + size + b"\r\n{}\r\n0\r\n\r\n")).url, LONG)
+
+
+@pytest.mark.parametrize("left", range(1, 9))
+def test_chunks_that_are_cut_anywhere_are_refused(listen, left):
+    whole = CHUNKED + b"2\r\n{}\r\n0\r\n\r\n"
+    assert get(listen(answering(whole)).url, LONG).body == b"{}"
+
     def serve(server, connection):
         server.read(connection)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n")
+        connection.sendall(whole[:-left])
+
+    with pytest.raises(OperatorUnavailable):
+        get(listen(serve).url, LONG)
+
+
+@pytest.mark.parametrize("line", [b"2;name=value", b"2 ; name", b"02", b"2\t"])
+def test_chunk_size_may_have_an_extension(listen, line):
+    answer = CHUNKED + line + b"\r\n{}\r\n0\r\nTrailer: ignored\r\n\r\n"
+    assert get(listen(answering(answer)).url, LONG).body == b"{}"
+
+
+def test_chunk_of_a_negative_size_is_not_read(listen):
+    def serve(server, connection):
+        server.read(connection)
+        connection.sendall(CHUNKED + b"-1\r\n")
         while True:
             connection.sendall(b"x" * 65_536)
 
-    with pytest.raises(ResponseTooLarge):
+    with pytest.raises(OperatorUnavailable):
         get(listen(serve).url, LONG)
 
 

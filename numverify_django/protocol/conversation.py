@@ -55,9 +55,9 @@ class Directory:
     def verified(self, token, operator, metadata):
         """Yield the key request where it is due; return the ID token's payload (bytes), or raise IdTokenInvalid.
 
-        Keys that do not verify the token are fetched once more: the operator may have rotated them.
+        Keys that do not verify the token and are older are fetched once more: the operator may have rotated them.
         """
-        algorithm = operator.id_token_alg
+        came, algorithm = self._clock(), operator.id_token_alg
         kid = jose.read_kid(token, algorithm)  # before any fetch: a wrong algorithm costs nothing
         key = ("keys", operator.fingerprint, metadata.jwks_uri)
         known = yield from self._cached(key, partial(fetch_keys, metadata.jwks_uri))
@@ -65,20 +65,19 @@ class Directory:
         try:
             return jose.verify(token, candidates, algorithm)
         except IdTokenInvalid:
-            # A bad signature by a known key uses up nobody's look for a new one.
-            known = yield from self._refetched_keys(key, metadata, why=bool(candidates))
-        return jose.verify(token, known.candidates(kid, algorithm), algorithm)
+            if self._held[key].since < came:
+                # A bad signature by a known key uses up nobody's look for a new one.
+                yield from self._refetch_keys(key, metadata, why=bool(candidates))
+        return jose.verify(token, self._held[key].value.candidates(kid, algorithm), algorithm)
 
-    def _refetched_keys(self, key, metadata, why):
-        """Yield the key request unless one was made lately for the same reason ``why``; return the newest keys.
+    def _refetch_keys(self, key, metadata, why):
+        """Yield the key request unless one was made lately for the same reason ``why``.
 
         The cool-down begins when keys have come: until then simultaneous logins ask too, rather than fail.
         """
-        if self._clock() - self._refetched.get((key, why), -COOL_DOWN) < COOL_DOWN:
-            return self._held[key].value
-        found = yield from self._fetched(key, fetch_keys(metadata.jwks_uri))
-        self._refetched[key, why] = self._clock()
-        return found
+        if self._clock() - self._refetched.get((key, why), -COOL_DOWN) >= COOL_DOWN:
+            yield from self._fetched(key, fetch_keys(metadata.jwks_uri))
+            self._refetched[key, why] = self._clock()
 
     def _cached(self, key, fetch):
         now, held = self._clock(), self._held.get(key)

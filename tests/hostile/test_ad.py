@@ -419,13 +419,14 @@ def secret_objects(db, settings):
         "Verification": messages.Verification(PhoneNumber(NUMBER), PLAIN["subscriber"]),
         "Request": messages.Request("token", "POST", url, {"authorization": PLAIN["token"]}, PLAIN["code"].encode()),
         "Response": messages.Response(200, {"x": PLAIN["token"]}, PLAIN["token"].encode()),
+        "Device": messages.Device(PhoneNumber(NUMBER), PLAIN["subscriber"], PLAIN["state"], 1, PLAIN["nonce"]),
         "VerifiedNumber": VerifiedNumber(number=NUMBER, operator="movil"),
     }
     return found, [*PLAIN.values(), key.splitlines()[1]]
 
 
 OBJECTS = ["Settings", "Operator", "Opened", "attempt", "Claimed", "AuthorizationRequest", "AuthorizationResponse"]
-OBJECTS += ["TokenSet", "AccessToken", "Verification", "Request", "Response", "VerifiedNumber"]
+OBJECTS += ["TokenSet", "AccessToken", "Verification", "Request", "Response", "Device", "VerifiedNumber"]
 
 
 @pytest.mark.parametrize("name", OBJECTS)

@@ -23,7 +23,7 @@ from .operator import Operator, Reply
 CLIENT = "client-of-the-site"
 NO_KEYS = ["discovery", "token"]  # refused by its form or its header
 CLAIMS = [*NO_KEYS, "jwks"]  # refused by its claims
-SIGNATURE = [*CLAIMS, "jwks"]  # refused by its signature: the keys are asked for once more
+SIGNATURE = CLAIMS  # refused by its signature: keys that are newer than the token are not asked for again
 HONEST = [*CLAIMS, "verify"]
 HOUR, DAY = 3600, 86_400
 

@@ -17,15 +17,17 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from django.core.cache import cache
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connections
 from django.utils import timezone
 
-from numverify_django import transport
+from numverify_django import conf, limits, transport
 from numverify_django.models import VerificationAttempt
 
 from . import tokens
+from .conftest import Visitor
 from .operator import HONEST, Operator, Reply
 from .test_tr import (
     AGAIN,
@@ -653,6 +655,84 @@ def test_nw_06_second_answer_is_not_taken_for_the_next_one(trial, hop):
     trial.log_in()
 
     trial.refused("number_mismatch", calls=WHOLE + AGAIN)
+
+
+# NW-07: an operator that is down for long
+
+KEYS = ["token", "jwks", "verify"]  # what a login costs while nothing but the metadata is known
+FIVE = {  # the hop that fails -> what five logins ask for
+    "discovery": ["discovery"] * 5,
+    "token": ["discovery", *["token"] * 5],
+    "jwks": ["discovery", *["token", "jwks"] * 5],
+    "verify": ["discovery", "token", "jwks", "verify", *AGAIN * 4],
+}
+
+
+def down_for_long(trial, hop):
+    """Let five logins meet a server error at ``hop``; return the calls they made."""
+    trial.configure(site={"FALLBACK_URL": "/password/", "RATE_LIMITS": {"number_address": None}})
+    for _ in range(5):
+        faulty(trial, hop, lambda operator, received: Reply({}, 503))
+        trial.refused("operator_unavailable", calls=FIVE[hop])
+    return FIVE[hop]
+
+
+def half_open():
+    """Let the time pass after which one call is tried."""
+    (operator,) = conf.get().operators
+    cache.delete(limits.Circuit(operator)._open)
+
+
+@pytest.mark.parametrize(("hop", "later"), [("discovery", WHOLE), ("token", KEYS), ("jwks", KEYS), ("verify", AGAIN)])
+def test_nw_07_operator_that_is_down_for_long_is_not_asked(trial, hop, later):
+    calls = down_for_long(trial, hop)
+    for _ in range(3):
+        page = trial.visitor.start(next="/members/")
+        assert (page.status_code, UNFINISHED in page.content.decode()) == (503, True)
+        assert 'href="/password/?next=%2Fmembers%2F"' in page.content.decode()
+    half_open()
+    trial.operator.restore()
+    trial.log_in()
+
+    trial.verified([*calls, *later])
+
+
+def test_nw_07_callback_of_an_operator_that_went_down_meanwhile_asks_nothing(trial):
+    trial.configure(site={"FALLBACK_URL": "/password/", "RATE_LIMITS": {"number_address": None}})
+    callback, other = trial.begin(), trial.visitor
+    trial.visitor = Visitor(trial.responses)
+    calls = down_for_long(trial, "token")
+    page = other.come_back(callback)
+
+    assert "Log in another way" in page.content.decode()
+    assert trial.operator.hops == calls
+    trial.expected.insert(0, ("unavailable", "operator_unavailable"))
+    half_open()
+
+
+def test_nw_07_fault_of_the_one_call_that_is_tried_keeps_the_others_away(trial):
+    calls = down_for_long(trial, "token")
+    half_open()
+    trial.log_in()
+    trial.refused("operator_unavailable", calls=[*calls, "token"])
+    assert trial.visitor.start().status_code == 503
+    half_open()
+    trial.operator.restore()
+    trial.log_in()
+
+    trial.verified([*calls, "token", *KEYS])
+
+
+def test_nw_07_answers_that_a_person_causes_open_nothing(trial):
+    trial.configure(site={"RATE_LIMITS": {"number_address": None}})
+    trial.operator.token = lambda operator, received: Reply({"error": "invalid_grant"}, 400)
+    for number in range(6):
+        trial.log_in()
+        trial.refused("token_refused", calls=["discovery", *["token"] * (number + 1)])
+    trial.operator.restore()
+    trial.log_in()
+
+    trial.verified([*trial.calls, *KEYS])
 
 
 # NW-10: the worker dies

@@ -319,7 +319,7 @@ def test_tr_08_lifetime_that_is_over_or_none_is_token_invalid(trial, seconds):
 
 
 @pytest.mark.parametrize("seconds", [..., 29.5, 10**12])
-def test_tr_08_lifetime_to_come_or_unsaid_is_accepted(trial, seconds):
+def test_tr_09_lifetime_to_come_or_unsaid_is_accepted(trial, seconds):
     trial.operator.token = telling(expires_in=seconds)
     trial.log_in()
 
