@@ -8,7 +8,9 @@ import re
 import resource
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -32,6 +34,8 @@ TIMEOUT = 2  # seconds for the operator's calls of one callback
 MEMORY = 20 * 1024  # KiB by which a trial may raise the process's peak
 NAMES = itertools.count()
 ENGINES = ["db", "cached_db", "signed_cookies"]
+# Bombs and drips: their figures are printed.
+COSTLY = {"TR-19": "endless body", "TR-20": "compressed body", "JW-11": "endless keys", "NW-02": "a byte at a time"}
 PAGES = {}  # (page group, signed in, with a retry) -> the text that the first case of it was shown
 REASONS = {(kind.outcome, kind.code) for kind in leaves() if kind.outcome} | {("verified", "")}
 
@@ -90,13 +94,15 @@ class Trial:
     expected: list = field(default_factory=list)  # (outcome, reason) of each row, oldest first
     calls: list | None = None
     may_spend: float = TIMEOUT + 1
+    spent: float = 0.0  # seconds, of the slowest
+    grown: int = 0  # KiB
 
     def __post_init__(self):
         self.visitor = Visitor(self.responses)
         self.bystander = Visitor([])
         self.bystander.client.force_login(make_user("bystander"), "django.contrib.auth.backends.ModelBackend")
         self.users = users()
-        self.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.memory = fresh_peak()
 
     def begin(self, **data):
         """Start a login and visit the operator; return the callback."""
@@ -110,10 +116,15 @@ class Trial:
 
     def come_back(self, callback):
         """Open the callback, timed; return the page that the person ends on."""
+        return self.timed(self.visitor.come_back, callback)
+
+    def timed(self, act, *args):
+        """Return what ``act`` returns, which must not take too long."""
         begun = time.monotonic()
-        page = self.visitor.come_back(callback)
-        assert time.monotonic() - begun < self.may_spend, "I7: too slow"
-        return page
+        answer = act(*args)
+        self.spent = max(self.spent, time.monotonic() - begun)
+        assert self.spent < self.may_spend, "I7: too slow"
+        return answer
 
     def refused(self, reason, calls=()):
         """Expect one more row, ended with ``reason``, and exactly these calls (hops) in all."""
@@ -151,8 +162,8 @@ class Trial:
         self.check_honest_login()
 
     def check_memory(self):
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self.memory
-        assert grown < MEMORY, f"I7: the peak grew by {grown} KiB"
+        self.grown = peak() - self.memory
+        assert self.grown < MEMORY, f"I7: the peak grew by {self.grown} KiB"
 
     def check_calls(self):
         assert self.operator.hops == self.calls, "I5"
@@ -267,6 +278,18 @@ class Trial:
         return "\n".join(ExceptionReporter(request, None, None, None).get_traceback_text() for request in requests)
 
 
+def fresh_peak():
+    """Let the peak of memory start anew, where the system can: an earlier one would hide the next. Return it (KiB)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return peak()
+
+
+def peak():
+    """Return the most memory (KiB) that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def safe_form(received):
     """Return the form of a request, or nothing where it has none."""
     return received.form if received.method == "POST" and received.hop == "token" else {}
@@ -345,13 +368,14 @@ def empty_cache():
 
 
 @pytest.fixture
-def trial(db, operator, evil, configure, caplog):
+def trial(db, operator, evil, configure, caplog, record_property):
     """A Trial, which checks the invariants when the case is over."""
     caplog.set_level(logging.DEBUG)
     trial = Trial(operator, evil, configure, caplog)
     yield trial
     if trial.calls is not None:
         trial.finish()
+        record_property("figures", (trial.grown, trial.spent, trial.may_spend))
     else:
         pytest.fail("the case says neither refused() nor nothing()")
 
@@ -368,3 +392,18 @@ def pytest_terminal_summary(terminalreporter):
         for group in sorted(cases):
             terminalreporter.write_line(f"{group}: {cases[group]} cases, {variants[group]} tests")
         terminalreporter.write_line(f"all: {cases.total()} cases, {variants.total()} tests")
+        for line in figures(terminalreporter.stats.get("", [])):
+            terminalreporter.write_line(line)
+
+
+def figures(reports):
+    """Return a line for each case that must not cost much: the most that one of its tests did."""
+    for case, what in COSTLY.items():
+        name = f"::test_{case.lower().replace('-', '_')}_"
+        found = [dict(report.user_properties).get("figures") for report in reports if name in report.nodeid]
+        if found := [figure for figure in found if figure]:
+            memory, spent = max(figure[0] for figure in found), max(found, key=lambda figure: figure[1] / figure[2])
+            yield (
+                f"{case} ({what}): {memory / 1024:.1f} MiB of {MEMORY / 1024:.0f} at most; "
+                f"{spent[1]:.2f} s of {spent[2]:.2f} s, which is the deadline and a second"
+            )

@@ -33,7 +33,6 @@ from .test_tr import (
     AGAIN,
     UNFINISHED,
     WHOLE,
-    fresh_peak,  # noqa: F401 - a fixture, of this module as well
     refused_with_one_of,
     start_in_vain,
 )
