@@ -26,7 +26,7 @@ test: $(VENV)/.test
 	@$(BIN)/python -m pytest --ignore=tests/hostile $(ARGS)
 
 test-hostile: $(VENV)/.test
-	@$(BIN)/python -m pytest tests/hostile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 tests/hostile $(ARGS)
 
 # The pure protocol against its tests, with one thing broken at a time: what survives is listed.
 mutants: $(VENV)/.test

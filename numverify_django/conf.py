@@ -58,6 +58,10 @@ class Settings:
         """Return the operator called ``name``, or None."""
         return next((operator for operator in self.operators if operator.name == name), None)
 
+    def offered(self, name):
+        """Return the operators to choose from: all of them, or the one that a form chose by ``name``."""
+        return tuple(operator for operator in self.operators if not name or operator.name == name)
+
 
 class Pepper(str):
     """A secret whose ``repr`` says nothing."""

@@ -21,6 +21,7 @@ class PhoneNumberForm(forms.Form):
         widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "tel"}),
     )
     next = forms.CharField(required=False, widget=forms.HiddenInput)
+    operator = forms.CharField(required=False, widget=forms.HiddenInput)
     operation = forms.ChoiceField(
         choices=[(profiles.VERIFY, ""), (profiles.SHARE, "")], required=False, widget=forms.HiddenInput
     )
@@ -29,6 +30,9 @@ class PhoneNumberForm(forms.Form):
         """Read the number, and see that there is an operator to ask."""
         data = super().clean()
         settings = conf.get()
+        operators = settings.offered(data.get("operator"))
+        if not operators:
+            self.add_error("operator", "This site has no such operator.")
         typed = "" if data.get("operation") == profiles.SHARE else data.get("phone_number", "").strip(" \u00a0")
         if self.errors:
             return data
@@ -38,8 +42,8 @@ class PhoneNumberForm(forms.Form):
             self.add_error("phone_number", _explain(error.code, settings.default_region))
             return data
         may_share = data.get("operation") != profiles.VERIFY
-        if not (typed or may_share) or profiles.select(settings.operators, data["phone_number"]) is None:
-            self.add_error("phone_number", _where(settings.operators) if typed else _("Enter your mobile number"))
+        if not (typed or may_share) or profiles.select(operators, data["phone_number"]) is None:
+            self.add_error("phone_number", _where(operators) if typed else _("Enter your mobile number"))
         return data
 
 

@@ -125,9 +125,9 @@ def attempt_called(request, reference):
 
 
 def kept_values(request, reference):
-    """Return what this browser's attempt with ``reference`` keeps, or {}."""
+    """Return what this browser's attempt with ``reference`` keeps, and its operator's name, or {}."""
     attempt = attempt_called(request, reference)
-    return kept(browser_of(request), attempt) if attempt else {}
+    return kept(browser_of(request), attempt) | {"operator": attempt.operator} if attempt else {}
 
 
 def own_number(user):

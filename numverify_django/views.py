@@ -70,18 +70,18 @@ class LoginView(NumberVerificationView):
             kept = session.kept_values(request, request.POST["retry"])
             if "number" not in kept:
                 return self._ask(request, request.POST.get("next", ""))
-            return self._begin(request, PhoneNumber(kept["number"]), kept["next"])
+            return self._begin(request, PhoneNumber(kept["number"]), kept["next"], kept["operator"])
         own = session.own_number(request.user)
         if own and not typed:
-            return self._begin(request, own, request.POST.get("next"))
+            return self._begin(request, own, request.POST.get("next"), request.POST.get("operator"))
         form = PhoneNumberForm(request.POST)
         if not form.is_valid():
             return self._show(request, form, status=400)
-        return self._begin(request, form.cleaned_data["phone_number"], form.cleaned_data["next"])
+        return self._begin(request, *(form.cleaned_data[name] for name in ("phone_number", "next", "operator")))
 
     @sensitive_variables()
-    def _begin(self, request, number, next_url):
-        operator = profiles.select(conf.get().operators, number)
+    def _begin(self, request, number, next_url, chosen):
+        operator = profiles.select(conf.get().offered(chosen), number)
         if operator is None:  # the settings changed since the number was kept
             return self._ask(request, next_url)
         next_url = pages.safe_next(request, next_url)
@@ -112,7 +112,7 @@ class FillView(NumberVerificationView):
     def post(self, request):
         """Start a share that comes back to ``next``."""
         next_url = pages.safe_next(request, request.POST.get("next"))
-        operator = profiles.select(conf.get().operators, None)
+        operator = profiles.select(conf.get().offered(request.POST.get("operator")), None)
         if operator is None:
             return pages.show_failure(request, pages.UNFINISHED, next_url, status=400)
         attempt, url = flow.begin(request, operator, None, use=Use.FILL, next_url=next_url)

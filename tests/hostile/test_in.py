@@ -268,15 +268,61 @@ def test_in_07_body_of_another_shape_is_a_client_error(trial, body):
 
 # IN-09, IN-10: what a form cannot choose
 
-OPERATORS = ["unknown", "", "../x", "__class__", "hostile0", "telefonica", "http://evil.example/", "\x00", "%00"]
+OPERATORS = ["unknown", "../x", "__class__", "hostile0", "telefonica", "http://evil.example/", "\x00", "%00"]
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_in_09_operator_is_chosen_by_the_number_alone(trial, name):
-    chosen = {"operator": name, "issuer": "http://evil.example", "profile": "camara-v2"}
-    callback = trial.begin(**chosen)
-    assert VerificationAttempt.objects.get().operator == conf.get().operators[0].name
-    trial.come_back(f"{callback}&{urlencode(chosen)}")
+def test_in_09_operator_that_the_site_does_not_have_is_refused(trial, name):
+    trial.configure(OPERATION="share")
+    for data in ({}, {"operation": "verify"}, {"operation": "share"}):
+        assert trial.visitor.start(operator=name, **data).status_code == 400
+    assert trial.visitor.client.post(FILL, {"next": "/filled/", "operator": name}).status_code == 400
+    trial.nothing()
+
+
+def with_another_first(settings, url):
+    """Put an operator at ``url`` before ours, which numbers would go to; return the name of ours."""
+    ours = settings.NUMVERIFY["OPERATORS"]
+    first = {"PROFILE": "telefonica", "ISSUER": url, "API_ROOT": url, "CLIENT_ID": "first", "CLIENT_SECRET": "first"}
+    first = {"first": first | {"ALLOW_LOOPBACK": True}}
+    settings.NUMVERIFY = settings.NUMVERIFY | {"OPERATORS": first | ours}
+    return next(iter(ours))
+
+
+def test_in_09_chosen_operator_is_asked_again_by_the_retry(trial, settings):
+    name = with_another_first(settings, trial.evil.url)
+    trial.come_back(error_of(trial.begin(operator=name), "login_required"))
+    answer = trial.visitor.client.post(LOGIN, {"retry": VerificationAttempt.objects.get().reference_shown})
+    trial.callbacks.append(trial.visitor.visit_operator(answer))
+    trial.come_back(trial.callbacks[-1])
+
+    assert set(VerificationAttempt.objects.values_list("operator", flat=True)) == {name}
+    trial.refused("not_on_mobile_network")
+    trial.verified()
+    trial.configure()
+
+
+def test_in_09_chosen_operator_is_kept_by_a_form_with_an_error(trial, settings):
+    name = with_another_first(settings, trial.evil.url)
+    page = trial.visitor.start("600", operator=name)
+
+    assert f'<input type="hidden" name="operator" value="{name}"' in page.content.decode()
+    trial.nothing()
+    trial.configure()
+
+
+def test_in_09_chosen_operator_gets_no_number_that_it_does_not_serve(trial, settings):
+    other = {"PROFILE": "telefonica", "CLIENT_ID": "c", "CLIENT_SECRET": "s"}
+    trial.configure(PREFIXES=["+49"], others={"other": other})
+    expect_form_error(trial.visitor.start(operator=next(iter(settings.NUMVERIFY["OPERATORS"]))))
+    trial.nothing()
+    trial.configure()
+
+
+@pytest.mark.parametrize("name", ["issuer", "profile", "client_id", "api_root"])
+def test_in_09_no_other_setting_is_chosen_by_a_form(trial, name):
+    callback = trial.begin(**{name: "http://evil.example"})
+    trial.come_back(f"{callback}&{name}=http://evil.example")
     trial.callbacks.clear()
     trial.verified()
 
