@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db import connections
@@ -36,7 +37,7 @@ NAMES = itertools.count()
 ENGINES = ["db", "cached_db", "signed_cookies"]
 # Bombs and drips: their figures are printed.
 COSTLY = {"TR-19": "endless body", "TR-20": "compressed body", "JW-11": "endless keys", "NW-02": "a byte at a time"}
-PAGES = {}  # (page group, signed in, with a retry) -> the text that the first case of it was shown
+PAGES = {}  # (page group, use, signed in, with a retry, with another way in) -> the text that its first case was shown
 REASONS = {(kind.outcome, kind.code) for kind in leaves() if kind.outcome} | {("verified", "")}
 
 
@@ -204,7 +205,8 @@ class Trial:
             reference = VerificationAttempt.objects.latest("pk").reference_shown
             text = re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", text).replace(reference, "")
             use, retry = VerificationAttempt.objects.latest("pk").use, 'name="retry"' in text
-            kind = (group_of(self.expected[-1][1]), use, self.visitor.user_id is not None, retry)
+            has_way = "FALLBACK_URL" in settings.NUMVERIFY
+            kind = (group_of(self.expected[-1][1]), use, self.visitor.user_id is not None, retry, has_way)
             assert PAGES.setdefault(kind, text) == text, "I12"
 
     def check_replays(self):
