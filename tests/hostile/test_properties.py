@@ -1,6 +1,8 @@
 """Whatever strangers and operators send: never a 500, never a login, never a leak."""
 
 import json
+import logging
+import re
 from urllib.parse import urljoin, urlsplit
 
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from numverify_django.decorators import number_verified_required
 from numverify_django.models import VerificationAttempt
 
-from .conftest import HOST, Visitor, make_user
+from .conftest import CLIENT_SECRET, HOST, NUMBER, TYPED, Visitor, is_from_the_test, make_user
 from .operator import Reply
 
 urlpatterns = [
@@ -36,9 +38,11 @@ RAW = st.binary(max_size=200) | ANYTHING.map(lambda value: json.dumps(value).enc
 
 
 @pytest.fixture
-def site(db, operator, configure):
+def site(db, operator, configure, caplog):
     """A site without limits, and the honest operator that an example then bends."""
+    caplog.set_level(logging.DEBUG)
     configure(site={"RATE_LIMITS": {"number_address": None, "session": None}})
+    operator.caplog = caplog
     return operator
 
 
@@ -51,7 +55,20 @@ def log_in(operator, **endpoints):
     responses = []
     visitor = Visitor(responses)
     visitor.come_back(visitor.visit_operator(visitor.start()))
+    expect_no_leak(operator, responses)
     return visitor, [response.status_code for response in responses]
+
+
+def expect_no_leak(operator, responses, *secrets):
+    """Nothing secret is in the log, the audit or an answer, but for the number in the form that it was typed into."""
+    told = [record.getMessage() for record in operator.caplog.records if not is_from_the_test(record)]
+    told += [str(list(VerificationAttempt.objects.values()))]
+    for response in responses:
+        if not response.get("Location", "").startswith(operator.url):
+            told += [str(dict(response.items())), re.sub(r'name="phone_number" value="[^"]*"', "", response.text)]
+    secrets = [*operator.secrets, CLIENT_SECRET, NUMBER[1:], NUMBER[3:], TYPED, *secrets]
+    assert [secret for secret in secrets if secret in "\n".join(told)] == []
+    operator.caplog.clear()
 
 
 @many
@@ -59,6 +76,7 @@ def log_in(operator, **endpoints):
 def test_whatever_is_typed_is_a_form_error_or_a_start(site, typed):
     response = Client(SERVER_NAME=HOST).post("/numverify/login/", {"phone_number": typed, "operation": "verify"})
 
+    expect_no_leak(site, [response], *re.findall(r"\d{6,}", typed))
     assert response.status_code in (302, 400)
     if response.status_code == 302:
         assert response["Location"].startswith(site.url)
@@ -73,6 +91,11 @@ PARAMETERS = st.fixed_dictionaries(
 )
 
 
+def secrets_in(params):
+    """Return the values that must not be repeated; short ones are in any text."""
+    return [text for name in ("code", "state", "error_description") for text in params.get(name, []) if len(text) > 8]
+
+
 @many
 @given(PARAMETERS)
 def test_no_callback_that_was_not_asked_for_is_a_500_or_a_login(site, params):
@@ -80,6 +103,7 @@ def test_no_callback_that_was_not_asked_for_is_a_500_or_a_login(site, params):
     visitor.start()
     response = visitor.client.get("/numverify/callback/", params)
 
+    expect_no_leak(site, visitor.client.responses, *secrets_in(params))
     assert response.status_code in (400, 410)
     assert visitor.user_id is None
     assert VerificationAttempt.objects.latest("pk").outcome == "pending"
@@ -94,6 +118,7 @@ def test_no_answer_but_the_operators_own_logs_in(site, params):
     state = dict(pair.split("=", 1) for pair in query.split("&"))["state"]
     response = visitor.client.get("/numverify/callback/", {**params, "state": state})
 
+    expect_no_leak(site, visitor.client.responses, state, *secrets_in(params))
     assert response.status_code in (302, 400)
     assert visitor.user_id is None
     assert VerificationAttempt.objects.latest("pk").outcome not in ("pending", "verified")
