@@ -7,10 +7,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
-from . import conf, flow, signals
+from . import conf, flow, session, signals
 from .models import Use, VerifiedNumber
 from .protocol import exceptions
 
@@ -77,6 +78,7 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
             self._check(request, attempt, user)
             is_linked = _enrol(user, attempt, number)
             has_changed = attempt.verified_number.note_subscriber(verification.subscriber)
+            session.require(request)  # after all that takes time: the operator's calls, and the site's policy
             attempt.succeed(user, number)
         happened = {
             signals.user_created: is_new,
@@ -108,23 +110,33 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         settings = conf.get()
         if not self.user_can_authenticate(user):
             raise exceptions.AccountInactive
-        is_staff = getattr(user, "is_staff", False) or getattr(user, "is_superuser", False)
-        if is_staff and attempt.use == Use.LOGIN and not settings.allow_staff:
+        if session.is_staff(user) and attempt.use == Use.LOGIN and not settings.allow_staff:
             raise exceptions.StaffRefused
         answer = True if settings.login_policy is None else settings.login_policy(request, user, attempt)
-        if isinstance(answer, str) and answer.startswith("/") and attempt.use == Use.LOGIN:
+        if isinstance(answer, str) and _is_path(answer) and attempt.use == Use.LOGIN:
             attempt.detour = answer
         elif answer is not True:
             raise exceptions.PolicyRefused
+
+
+def _is_path(answer):
+    """Tell whether ``answer`` is a path of this site; //host/ is none."""
+    return answer.startswith("/") and url_has_allowed_host_and_scheme(answer, allowed_hosts=None)
 
 
 def _confirmed(user, attempt, found):
     """Return the signed-in ``user`` where the number is theirs, or is their first and nobody else's."""
     if user.pk != attempt.user_id:
         raise exceptions.UserMismatch
-    if found != [user] and (found or VerifiedNumber.objects.filter(user=user.pk).exists()):
+    if found != [user] and (found or _has_number(user)):
         raise exceptions.UserMismatch
     return user
+
+
+def _has_number(user):
+    """Tell whether ``user`` has a number; tabs that prove two first numbers at once take turns, and one gets in."""
+    list(get_user_model()._base_manager.select_for_update().filter(pk=user.pk).values_list("pk"))
+    return VerifiedNumber.objects.filter(user=user.pk).exists()
 
 
 def _touch(number):

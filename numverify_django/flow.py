@@ -151,8 +151,9 @@ def _talk(claimed, response, client_address):
 def fill(request, claimed, verification):
     """End an attempt that fills a form: the number waits on its row for this browser, and nobody is logged in."""
     number = verification.number
-    session.renew_key(request)  # whoever planted this session must not read the number in it
-    sealed = session.keep(session.browser_of(request), number=number.e164)
+    session.require(request)
+    request.session.cycle_key()  # whoever planted this session must not read the number in it
+    sealed = session.keep(request, number=number.e164)
     claimed.attempt.succeed(None, number, kept=sealed)
     session.record_filled(request, claimed.attempt)
     signals.send(signals.number_verified, request, user=None, attempt=claimed.attempt)
@@ -164,7 +165,7 @@ def fail(request, attempt, opened, error):
     values = {"next": opened.next_url}
     if isinstance(error, Unavailable | Error) and opened.number:
         values["number"] = opened.number
-    if attempt.fail(error, kept=session.keep(session.browser_of(request), **values)):
+    if attempt.fail(error, kept=session.keep(request, **values)):
         told = (attempt.reference_shown, attempt.operator, error.outcome, error.code, error)
         logger.log(_level(error), "attempt %s at %s ended: %s, %s: %s", *told)
         signals.send(signals.number_verification_failed, request, attempt=attempt, reason=error.code)

@@ -3,7 +3,9 @@
 ``RATE_LIMITS`` names each limit as [count, seconds], or None. Successes count, form errors open no attempt and do not.
 """
 
+import logging
 from datetime import timedelta
+from functools import wraps
 
 from django.core.cache import cache
 from django.db.models import Q
@@ -13,6 +15,7 @@ from . import conf, sealing
 from .models import Outcome, VerificationAttempt, address_digest, number_columns
 from .protocol.exceptions import (
     BudgetSpent,
+    NumberVerifyError,
     OperatorTimeout,
     OperatorUnavailable,
     RedirectRefused,
@@ -21,6 +24,8 @@ from .protocol.exceptions import (
     TokenInvalid,
     TooManyTries,
 )
+
+logger = logging.getLogger(__name__)
 
 # What shows that an operator is out of order; a person's denial, a wrong number or a spent code does not.
 FAULTS = (OperatorTimeout, OperatorUnavailable, RedirectRefused, ResponseInvalid, ResponseTooLarge, TokenInvalid)
@@ -75,6 +80,21 @@ def _check(error, name, which):
         raise error(f"the limit '{name}' is reached", retry_after=seconds - (now - oldest).total_seconds())
 
 
+def _forgiving(method):
+    """Return ``method`` so that a cache that is down stops nobody: the circuit spares time, and guards nothing."""
+
+    @wraps(method)
+    def careful(*args):
+        try:
+            return method(*args)
+        except NumberVerifyError:
+            raise
+        except Exception as error:  # each backend has errors of its own
+            logger.error("the cache failed: %s", type(error).__name__)
+
+    return careful
+
+
 class Circuit:
     """Whether an operator is worth asking, shared by a site's workers through Django's cache.
 
@@ -88,11 +108,13 @@ class Circuit:
         self._patience = operator.timeout
         self._known = 0  # faults, as of entering
 
+    @_forgiving
     def check(self):
         """Raise OperatorUnavailable where asking is in vain for now."""
         if cache.get(self._open):
             raise OperatorUnavailable("the circuit is open")
 
+    @_forgiving
     def enter(self):
         """Raise OperatorUnavailable unless a call may be made now."""
         known = cache.get_many([self._faults, self._open])
@@ -101,6 +123,7 @@ class Circuit:
         if known.get(self._open) or (is_broken and not cache.add(self._probe, True, self._patience)):
             raise OperatorUnavailable("the circuit is open")
 
+    @_forgiving
     def leave(self, error=None):
         """Record how a call ended: with ``error`` (a NumberVerifyError), or well."""
         if isinstance(error, FAULTS):

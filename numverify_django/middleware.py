@@ -42,7 +42,8 @@ class NumberVerificationMiddleware:
 
     def _confirm(self, request, here):
         number = own_number(request.user)
-        if request.method != "GET" or number is None:
+        is_foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"  # another site's link must cost nothing
+        if request.method != "GET" or number is None or is_foreign:
             return HttpResponseRedirect(f"{reverse('numverify:login')}?{urlencode({'next': here})}")
         operator = profiles.select(conf.get().operators, number)
         attempt, url = flow.begin(request, operator, number, use=Use.STEP_UP, next_url=here)

@@ -55,7 +55,9 @@ def group_of(reason):
 def safe_next(request, candidate):
     """Return ``candidate`` where it leads to this site, else LOGIN_REDIRECT_URL."""
     hosts, https = {request.get_host()}, request.is_secure()
-    if candidate and url_has_allowed_host_and_scheme(candidate, allowed_hosts=hosts, require_https=https):
+    # Not a relative one: "#top" would lead back to the callback's own address, with its code.
+    is_whole = (candidate or "").startswith(("/", "http://", "https://"))
+    if is_whole and url_has_allowed_host_and_scheme(candidate, allowed_hosts=hosts, require_https=https):
         return candidate
     try:
         return resolve_url(django_settings.LOGIN_REDIRECT_URL)

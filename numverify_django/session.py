@@ -3,10 +3,11 @@
 import ipaddress
 import secrets
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings as django_settings
-from django.contrib.auth import load_backend, login, logout
+from django.contrib.auth import load_backend, login
 from django.contrib.sessions.backends.base import UpdateError
 from django.core.exceptions import PermissionDenied
 from django.utils.functional import cached_property
@@ -34,8 +35,16 @@ def bind_browser(request):
     known = request.session.setdefault(KEY, {})
     if "browser" not in known:
         known["browser"] = secrets.token_urlsafe(32)
-        request.session.modified = True
+        _save_now(request)
     return known["browser"]
+
+
+def _save_now(request):
+    """Save a session that exists before the operator is asked: a second start meanwhile must find the same value."""
+    request.session.modified = True
+    if request.session.session_key:
+        with suppress(UpdateError):  # Django answers it, when it saves the session itself
+            request.session.save()
 
 
 def browser_of(request):
@@ -58,27 +67,39 @@ def hold_login(request, user, attempt):
 def complete_login(request):
     """Log in the person whom LOGIN_POLICY sent elsewhere, and return the user.
 
-    Returns None where no login waits, or waited longer than ATTEMPT_LIFETIME, or the account may not log in any more.
+    Returns None where no login waits, or waited longer than ATTEMPT_LIFETIME, or the account may not log in any more,
+    or somebody else logged in meanwhile.
     """
     held = request.session.get(KEY, {}).get("held")
     if held is None or time.time() - held["proof"]["at"] > conf.get().attempt_lifetime:
         return None
     user = load_backend(held["backend"]).get_user(held["user"])
-    if user is None:
+    if user is None or not _may_complete(request, user, held["proof"]):
         return None
     login(request, user, held["backend"])
     _remember(request, held=None, proof=held["proof"])
     return user
 
 
-def renew_key(request):
-    """Give the session a new key, or raise Cancelled where it was ended meanwhile, by logging out elsewhere."""
+def _may_complete(request, user, proof):
+    """Tell whether what was true when the login was held is true still: minutes have passed."""
+    is_another = request.user.is_authenticated and request.user != user
+    number = VerifiedNumber.objects.filter(pk=proof["number"], user=user.pk, operator=proof["operator"])
+    return not is_another and number.exists() and (conf.get().allow_staff or not is_staff(user))
+
+
+def is_staff(user):
+    """Tell whether ``user`` is one of those whom ALLOW_STAFF is about."""
+    return getattr(user, "is_staff", False) or getattr(user, "is_superuser", False)
+
+
+def require(request):
+    """Raise Cancelled where the session was ended meanwhile: by logging out, by another login, by a quicker tab."""
     try:
-        request.session.save()  # cycle_key alone would bring it back
+        request.session.save()  # giving it a new key, as a login does, would bring it back
     except UpdateError as error:
-        logout(request)
+        request.session.modified = False  # nor must the answer: the browser may have the cookie of a newer one by now
         raise Cancelled("the session was ended meanwhile") from error
-    request.session.cycle_key()
 
 
 def record_filled(request, attempt):
@@ -91,9 +112,10 @@ def _remember(request, **facts):
     request.number_verification = NumberVerification(request)
 
 
-def keep(browser, **values):
-    """Return ``values`` sealed under the browser's random value and a key of the server."""
-    return sealing.seal(_key(browser), values)
+def keep(request, **values):
+    """Return ``values`` sealed under the browser's random value and a key of the server; nothing where it has none."""
+    browser = browser_of(request)
+    return sealing.seal(_key(browser), values) if browser else ""
 
 
 def kept(browser, attempt):
@@ -140,9 +162,9 @@ def own_number(user):
 
 
 def is_proved_since(request, moment):
-    """Tell whether this session's user proved a number of theirs after ``moment`` (an aware datetime)."""
+    """Tell whether this session's user proved a number of theirs after ``moment`` (naive where USE_TZ is off)."""
     proof = NumberVerification(request)
-    return proof.is_verified and proof.verified_at > moment
+    return proof.is_verified and proof.verified_at.timestamp() > moment.timestamp()
 
 
 def client_address(request):

@@ -18,7 +18,7 @@ from . import conf, flow, pages, session, signals
 from .forms import PhoneNumberForm
 from .models import Outcome, Use
 from .protocol import profiles
-from .protocol.exceptions import Cancelled, Expired, Misconfigured, NumberVerifyError, Replayed
+from .protocol.exceptions import Cancelled, Expired, Misconfigured, NumberVerifyError, Replayed, UserMismatch
 from .protocol.phone import PhoneNumber
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class LoginView(NumberVerificationView):
         typed = request.POST.get("phone_number")
         if "retry" in request.POST and not typed:
             kept = session.kept_values(request, request.POST["retry"])
-            if "number" not in kept:
+            if not {"number", "next"} <= kept.keys():  # a number that fills a form is for that form alone
                 return self._ask(request, request.POST.get("next", ""))
             return self._begin(request, PhoneNumber(kept["number"]), kept["next"], kept["operator"])
         own = session.own_number(request.user)
@@ -137,12 +137,9 @@ class CallbackView(NumberVerificationView):
         except NumberVerifyError as error:
             return self._not_ours(request, error)
         attempt, next_url = claimed.attempt, pages.safe_next(request, claimed.opened.next_url)
-        if attempt.use == Use.STEP_UP and session.is_proved_since(request, attempt.created_at):
-            flow.fail(request, attempt, claimed.opened, Cancelled())  # another tab was quicker: nothing is left to pay
-            return HttpResponseRedirect(next_url)
         error = self._finish(request, claimed)
         if error is not None:
-            return self._failed(request, claimed, error)
+            return self._failed(request, claimed, error, next_url)
         return HttpResponseRedirect(pages.with_next(attempt.detour, next_url) if attempt.detour else next_url)
 
     @sensitive_variables()
@@ -151,7 +148,7 @@ class CallbackView(NumberVerificationView):
         try:
             self._verify(request, claimed)
         except NumberVerifyError as error:
-            return error
+            return error if error.outcome else Misconfigured("a hook of the site raised what ends no attempt")
         except Exception as error:  # a site's hook, or the database: the attempt must end, and a person sees no 500
             # The error's text may quote a number: only the site's developer reads it.
             shown = traceback.format_exception(error) if settings.DEBUG else traceback.format_tb(error.__traceback__)
@@ -160,8 +157,10 @@ class CallbackView(NumberVerificationView):
         return None
 
     def _verify(self, request, claimed):
-        response = flow.receive(claimed)
         attempt = claimed.attempt
+        if attempt.use == Use.STEP_UP:
+            self._require_need(request, attempt)
+        response = flow.receive(claimed)
         if attempt.use == Use.FILL:
             flow.fill(request, claimed, flow.verify(request, claimed, response))
             return
@@ -174,20 +173,29 @@ class CallbackView(NumberVerificationView):
             self._let_in(request, user, attempt)
         signals.send(signals.number_verified, request, user=user, attempt=attempt)
 
+    def _require_need(self, request, attempt):
+        """Raise what makes a confirmation needless, before it is paid for."""
+        if request.user.is_anonymous or request.user.pk != attempt.user_id:
+            raise UserMismatch  # a new password or a deleted account ended the login meanwhile
+        if session.is_proved_since(request, attempt.created_at):
+            raise Cancelled("another tab was quicker")
+
     def _let_in(self, request, user, attempt):
         if attempt.use == Use.LOGIN:
             login(request, user)
         else:
-            session.renew_key(request)
+            request.session.cycle_key()
         session.record_proof(request, attempt.verified_number)
 
-    def _failed(self, request, claimed, error):
+    def _failed(self, request, claimed, error, next_url):
         attempt = claimed.attempt
         try:
             flow.fail(request, attempt, claimed.opened, error)
         except DatabaseError as broken:  # the row stays claimed, and is ended by the next start or by pruning
             logger.error("attempt %s could not be ended: %s", attempt.reference_shown, type(broken).__name__)
             return pages.show_failure(request, pages.UNFINISHED, "", status=503, use=attempt.use)
+        if isinstance(error, Cancelled):
+            return HttpResponseRedirect(next_url)  # whoever is logged in there, it is nobody by this attempt
         if attempt.outcome != Outcome.VERIFIED:
             return pages.to_failed(attempt)
         if attempt.use == Use.LOGIN:

@@ -200,7 +200,7 @@ class Trial:
 
     def check_page(self):
         """Every refusal of one page group shows the same text, whatever the reason."""
-        if self.expected and self.expected[-1][0] not in ("verified", "pending"):
+        if self.expected and self.expected[-1] not in (("verified", ""), ("pending", ""), ("abandoned", "cancelled")):
             text = self.responses[-1].content.decode()
             reference = VerificationAttempt.objects.latest("pk").reference_shown
             text = re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", text).replace(reference, "")

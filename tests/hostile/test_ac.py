@@ -4,12 +4,16 @@ import re
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError, transaction
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import IntegrityError, OperationalError, transaction
+from django.http import Http404
 from django.utils import timezone
 
 from numverify_django import conf
 from numverify_django.backends import NumberVerificationBackend
 from numverify_django.models import VerificationAttempt, VerifiedNumber
+from numverify_django.protocol import exceptions
 from numverify_django.protocol.phone import InvalidNumber, PhoneNumber
 
 from .conftest import NUMBER, Visitor, make_user, users
@@ -234,3 +238,63 @@ def test_ac_04_operator_that_spells_a_number_otherwise_makes_no_account(trial, t
     trial.operator.sim = told
     trial.log_in(number="")
     trial.refused("response_invalid", calls=SHARED)
+
+
+# Hooks of the site that break, or answer what is no answer
+
+
+class BrokenBackend(NumberVerificationBackend):
+    """A site's own, one of whose hooks is ``broken``: (its name, what it does)."""
+
+    broken = None
+
+    def __getattribute__(self, name):
+        hook, act = type(self).broken
+        return act if name == hook else super().__getattribute__(name)
+
+
+def give(answer):
+    return lambda *args: answer
+
+
+def throw(error):
+    def act(*args):
+        raise error
+
+    return act
+
+
+NONSENSE = {
+    "none": give(None),
+    "text": give("root"),
+    "visitor": give(AnonymousUser()),
+    "permission denied": throw(PermissionDenied(NUMBER)),
+    "not found": throw(Http404(NUMBER)),
+    "suspicious": throw(SuspiciousOperation(NUMBER)),
+    "database": throw(OperationalError(NUMBER)),
+    "value": throw(ValueError(NUMBER)),
+}
+
+
+@pytest.mark.parametrize("act", NONSENSE.values(), ids=NONSENSE)
+@pytest.mark.parametrize("hook", ["filter_users_by_claims", "create_user"])
+def test_hook_that_breaks_or_answers_nonsense_logs_nobody_in(trial, settings, monkeypatch, hook, act):
+    monkeypatch.setattr(BrokenBackend, "broken", (hook, act))
+    settings.AUTHENTICATION_BACKENDS = [MODEL, f"{__name__}.BrokenBackend"]
+    trial.log_in()
+    assert not VerifiedNumber.objects.exists()
+
+    settings.AUTHENTICATION_BACKENDS = [MODEL, "numverify_django.backends.NumberVerificationBackend"]
+    trial.refused(VerificationAttempt.objects.get().reason, calls=HONEST)
+    assert trial.expected[0][1] in ("misconfigured", "account_inactive", "number_taken")
+
+
+@pytest.mark.parametrize("kind", [exceptions.Replayed, exceptions.StateUnknown, exceptions.TooManyTries])
+def test_policy_that_raises_what_ends_no_attempt_ends_it(trial, kind):
+    def policy(request, user, attempt):
+        raise kind("no", retry_after=5) if kind is exceptions.TooManyTries else kind("no")
+
+    trial.configure(site={"LOGIN_POLICY": policy})
+    trial.log_in()
+    trial.configure()
+    trial.refused("misconfigured", calls=HONEST)

@@ -8,11 +8,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 import requests
 from django.db.models import F
+from django.test import Client
 from django.utils import timezone
 
 from numverify_django.models import OPEN_MAX, VerificationAttempt
 
-from .conftest import CLIENT_SECRET, NUMBER, TYPED, RecordingClient, Visitor
+from .conftest import CLIENT_SECRET, HOST, NUMBER, TYPED, RecordingClient, Visitor
 from .operator import Operator, Reply
 
 CALLBACK = "/numverify/callback/"
@@ -1131,5 +1132,39 @@ def test_ar_30_thousands_of_parameters_are_refused(trial, is_ours):
     answer = trial.visitor.client.get(f"{callback}&{many}" if is_ours else f"{CALLBACK}?{many}")
     assert answer.status_code == 400
     assert only_row().claimed_at is None
+    trial.come_back(callback)
+    trial.verified()
+
+
+# What else a callback may be
+
+
+@pytest.mark.parametrize("twin", ["%73tate=other", "state=", "state"], ids=str)
+def test_state_that_is_repeated_in_another_spelling_spends_nothing(trial, twin):
+    callback = trial.begin()
+    answer = trial.visitor.client.get(f"{callback}&{twin}")
+
+    assert answer.status_code == 400
+    assert VerificationAttempt.objects.get().outcome == "pending"
+    trial.come_back(callback)
+    trial.verified()
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_broken_body_on_the_callback_spends_nothing_and_leaves_no_code_behind(trial, method, content_type):
+    callback = trial.begin()
+    stranger = Client(SERVER_NAME=HOST, enforce_csrf_checks=True)
+    answer = stranger.generic(method, callback, b"a" * 3_000_000, content_type=content_type)
+
+    assert answer.status_code in (403, 405)
+    assert (dict(answer.wsgi_request.GET), answer.wsgi_request.META["QUERY_STRING"]) == ({}, "")
+    trial.come_back(callback)
+    trial.verified()
+
+
+def test_new_secret_key_between_start_and_callback_changes_nothing(trial, settings):
+    callback = trial.begin()
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another-" * 8
     trial.come_back(callback)
     trial.verified()

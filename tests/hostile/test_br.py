@@ -9,10 +9,12 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import pytest
 from django.conf import settings as django_settings
-from django.contrib.auth import get_user_model
+from django.contrib.auth import get_user_model, login
 from django.core.cache import cache
 from django.core.checks import run_checks
+from django.db import connections
 from django.http import HttpResponse, HttpResponseRedirect
+from django.test import Client
 from django.urls import path
 from django.utils import timezone
 
@@ -63,7 +65,18 @@ def second_factor(request):
     return HttpResponseRedirect("/home/") if user else HttpResponse("Too late", status=403)
 
 
-urlpatterns = [path("second/", second_factor), *pages, path("<path:anything>/payment/", guarded)]
+def log_victim_in(request):
+    """Log in somebody else in this browser, by another way."""
+    login(request, get_user_model().objects.get(username="victim"), PASSWORD)
+    return HttpResponse("in")
+
+
+urlpatterns = [
+    path("second/", second_factor),
+    path("victim/", log_victim_in),
+    *pages,
+    path("<path:anything>/payment/", guarded),
+]
 
 
 def params_of(callback):
@@ -139,6 +152,16 @@ def test_br_01_no_other_method_fills_a_form(trial, method):
         response = trial.visitor.client.generic(method.upper(), f"{FILL}?next=/filled/", headers=headers)
         assert response.status_code == 405
     trial.nothing()
+
+
+def test_br_01_link_of_another_site_starts_no_step_up(trial):
+    trial.log_in()
+    age_proof(trial.visitor)
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    answer = trial.visitor.client.get("/payment/", headers=headers)
+
+    assert (answer.status_code, answer["Location"]) == (302, f"{LOGIN}?next=%2Fpayment%2F")
+    trial.verified()
 
 
 @pytest.mark.parametrize("method", ["options", "put", "patch", "delete", "trace", "propfind"])
@@ -358,6 +381,48 @@ def test_br_03_planted_session_is_not_told_the_number_that_fills_a_form(trial, s
     trial.log_in()
     trial.verified()
     trial.verified([*SHARED, *AGAIN])
+
+
+def hold(trial):
+    """Prove the number, and be sent to the second factor."""
+    trial.configure(site={"LOGIN_POLICY": lambda request, user, attempt: "/second/"})
+    answer = trial.visitor.client.get(trial.begin())
+    assert answer["Location"].startswith("/second/")
+
+
+CHANGES = {
+    "number unlinked": lambda: VerifiedNumber.objects.all().delete(),
+    "number moved": lambda: VerifiedNumber.objects.update(user=get_user_model().objects.get(username="bystander")),
+    "number ported": lambda: VerifiedNumber.objects.update(operator="another"),
+    "promoted": lambda: get_user_model().objects.exclude(username="bystander").update(is_staff=True),
+}
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_held_login_is_not_completed_once_it_would_be_refused(trial, change):
+    hold(trial)
+    kept = [*VerifiedNumber.objects.all(), *get_user_model().objects.all()]
+    change()
+    assert trial.visitor.client.get("/second/").status_code == 403
+    assert trial.visitor.user_id is None
+
+    for record in kept:
+        record.save()
+    assert trial.visitor.client.get("/second/").status_code == 302
+    trial.configure()
+    trial.verified()
+
+
+@pytest.mark.urls(__name__)
+def test_br_05_held_login_does_not_swap_whoever_logged_in_meanwhile(trial):
+    victim = make_user("victim")
+    hold(trial)
+    trial.visitor.client.post("/victim/")
+    assert trial.visitor.client.get("/second/").status_code == 403
+    assert trial.visitor.user_id == str(victim.pk)
+    trial.configure()
+    trial.verified()
 
 
 # BR-05: another account than the one that is logged in
@@ -610,6 +675,23 @@ def test_br_06_filled_form_is_no_way_out(trial):
         trial.expected.append(("verified", ""))
     trial.log_in()
     trial.verified([*SHARED, *["token", "share"] * (len(EVIL) - 1), *AGAIN])
+
+
+@pytest.mark.parametrize("next_url", ["#top", "?x=1", ".", "members/"])
+def test_br_06_relative_next_does_not_lead_back_to_the_callback(trial, next_url):
+    callback = trial.begin(next=next_url)
+    answer = trial.visitor.client.get(callback)
+
+    assert not urljoin(f"http://{HOST}{callback}", answer["Location"]).startswith(f"http://{HOST}{CALLBACK}")
+    trial.verified()
+
+
+@pytest.mark.parametrize("answer", ["//evil.example/", "///evil.example/", "/\\evil.example/"])
+def test_br_06_policy_that_names_another_host_refuses(trial, answer):
+    trial.configure(site={"LOGIN_POLICY": lambda request, user, attempt: answer})
+    trial.log_in()
+    trial.configure()
+    trial.refused("policy_refused", calls=HONEST)
 
 
 @pytest.mark.urls(__name__)
@@ -983,6 +1065,50 @@ def test_br_14_evicted_cache_behind_the_database_loses_nothing(trial, settings):
     trial.verified()
 
 
+@pytest.mark.parametrize("is_other", [False, True], ids=["logout", "other login"])
+def test_br_14_session_that_ended_during_the_operators_call_is_not_brought_back(trial, is_other):
+    victim = make_user("victim")
+    trial.users = users()
+    callback = trial.begin()
+
+    def policy(request, user, attempt):
+        tab = Client(SERVER_NAME=HOST)
+        tab.cookies["sessionid"] = trial.visitor.client.session.session_key
+        tab.force_login(victim, PASSWORD) if is_other else tab.logout()
+        return True
+
+    trial.configure(site={"LOGIN_POLICY": policy})
+    answer = trial.visitor.client.get(callback)
+    assert (answer.status_code, answer["Location"], answer.cookies) == (302, "/home/", {})
+
+    trial.users = users()
+    trial.configure()
+    trial.expected.append(("abandoned", "cancelled"))
+    trial.calls = HONEST
+
+
+def test_site_without_time_zones_confirms_again(trial, settings):
+    settings.USE_TZ, settings.TIME_ZONE = False, "Asia/Kolkata"
+    trial.log_in()
+    age_proof(trial.visitor)
+    callback = trial.visitor.visit_operator(trial.visitor.client.get("/payment/"))
+
+    assert trial.come_back(callback).content == b"paid"
+    trial.verified()
+    trial.verified([*HONEST, *AGAIN])
+
+
+def test_filled_number_is_no_retry_of_a_login(trial):
+    trial.configure(OPERATION="share")
+    trial.visitor.client.get(trial.visitor.visit_operator(trial.visitor.client.post(FILL, {"next": "/filled/"})))
+    answer = trial.visitor.client.post(LOGIN, {"retry": VerificationAttempt.objects.get().reference})
+    assert (answer.status_code, 'name="phone_number"' in answer.content.decode()) == (200, True)
+
+    trial.log_in()
+    trial.verified()
+    trial.verified([*SHARED, *AGAIN])
+
+
 # BR-17 to BR-19: accounts that may not
 
 
@@ -1077,7 +1203,28 @@ def test_br_18_account_closed_during_a_step_up_is_not_confirmed(trial):
     mine.update(is_active=True)
     assert trial.visitor.client.get("/payment/").status_code == 302  # it proved nothing in between
     trial.expected += [("verified", ""), (row.outcome, row.reason), ("pending", "")]
-    trial.calls = [*HONEST, *AGAIN]
+    trial.calls = HONEST
+
+
+@pytest.mark.parametrize("end", ["password", "delete"])
+def test_br_18_step_up_of_a_login_that_ended_costs_nothing(trial, end):
+    user = account(trial, NUMBER)
+    user.set_password("before")
+    user.save()
+    trial.visitor.client.force_login(user, PASSWORD)
+    callback = trial.begin(number="")
+    if end == "password":
+        user.set_password("after")
+        user.save()
+    else:
+        user.delete()
+    trial.come_back(callback)
+
+    assert trial.visitor.client.get("/home/").content == b"user None"
+    trial.visitor.client.session.flush()
+    trial.callbacks.clear()
+    trial.users = users()
+    trial.refused("user_mismatch", calls=["discovery"])
 
 
 @pytest.mark.parametrize("facts", [{"is_staff": True}, {"is_superuser": True}], ids=str)
@@ -1378,3 +1525,40 @@ def test_br_20_operators_name_is_escaped(trial, settings):
 def test_br_20_every_page_passes_a_strict_policy(trial):
     answers = every_answer(trial)
     assert {name: dangers(answer) for name, answer in answers.items() if dangers(answer)} == {}
+
+
+# What else happens to a session
+
+
+@pytest.mark.parametrize("engine", ["cache", "file"])
+def test_other_kinds_of_session_log_in_and_confirm(trial, settings, tmp_path, engine):
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    settings.SESSION_FILE_PATH = str(tmp_path)
+    trial.bystander.client.force_login(get_user_model().objects.get(username="bystander"), PASSWORD)
+    trial.log_in()
+    age_proof(trial.visitor)
+    before = trial.visitor.client.session.session_key
+    callback = trial.visitor.visit_operator(trial.visitor.client.get("/payment/"))
+
+    assert trial.come_back(callback).content == b"paid"
+    assert not trial.visitor.client.session.exists(before)
+    trial.verified()
+    trial.verified([*HONEST, *AGAIN])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_account_deleted_during_the_operators_call_is_neither_confirmed_nor_linked(configure, operator):
+    visitor, user = Visitor([]), make_user("somebody")
+    visitor.client.force_login(user, PASSWORD)
+    callback = visitor.visit_operator(visitor.start())
+
+    def delete(operator, received):
+        get_user_model().objects.all().delete()
+        connections.close_all()
+        return Reply({"devicePhoneNumberVerified": True})
+
+    operator.verify = delete
+    assert visitor.client.get(callback).status_code == 302
+    assert VerificationAttempt.objects.get().outcome in ("refused", "error")
+    assert not VerifiedNumber.objects.exists()
+    assert visitor.client.get("/home/").content == b"user None"

@@ -6,11 +6,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 from django.contrib.auth import get_user_model
 from django.db import close_old_connections, connection, connections
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
@@ -21,13 +23,14 @@ from numverify_django.protocol import exceptions
 from numverify_django.protocol.phone import PhoneNumber
 
 from ..conftest import Browser
-from .conftest import HOST, NUMBER, TYPED, Visitor
+from .conftest import HOST, NUMBER, TYPED, Visitor, make_user
 from .operator import HONEST as HONEST_ENDPOINTS
 from .operator import Reply
 
 HONEST = ["discovery", "token", "jwks", "verify"]
 AGAIN = ["token", "verify"]
 CROWD = 6
+PASSWORD = "django.contrib.auth.backends.ModelBackend"
 OPENED = Opened("https://site.example/callback/", "f", "/next/", "the-nonce", "the-verifier", NUMBER)
 
 
@@ -462,3 +465,85 @@ def test_cc_09_claim_works_with_the_visitor_on_this_database(site, trial):
         assert visitor.user_id == trial.visitor.user_id
     trial.expected += [("verified", "")] * 2
     trial.verified([*HONEST, *AGAIN * 2])
+
+
+# One number, several accounts
+
+
+def tabs(site, numbers, user=None):
+    """Return a browser, of ``user`` where one is given, that has begun once with each number, and the callbacks."""
+    browser = Browser(site.replace("localhost", HOST))  # to which a cookie can be given
+    if user:
+        phone = Client()
+        phone.force_login(user, PASSWORD)
+        browser._http.cookies.set("sessionid", phone.cookies["sessionid"].value, domain=HOST)
+    begun = [browser.log_in(number, allow_redirects=False).headers["Location"] for number in numbers]
+    callbacks = [requests.get(url, allow_redirects=False, timeout=10).headers["Location"] for url in begun]
+    return browser, callbacks
+
+
+@pytest.mark.parametrize("use", ["login", "step_up"])
+def test_two_tabs_of_one_browser_that_overlap_leave_it_logged_in(site, trial, use):
+    user = None
+    if use == "step_up":
+        user = make_user("known")
+        VerifiedNumber.objects.enrol(user, PhoneNumber(NUMBER), conf.get().operators[0].name)
+    browser, callbacks = tabs(site, [TYPED, TYPED] if user is None else ["", ""], user)
+    delays = iter([0.2, 0.5])
+
+    def slow(operator, received):
+        time.sleep(next(delays, 0))
+        return HONEST_ENDPOINTS["verify"](operator, received)
+
+    trial.operator.verify = slow
+    before = dict(browser._http.cookies)
+    answers = together(lambda url: requests.get(url, cookies=before, allow_redirects=False, timeout=10), callbacks)
+    keys = [answer.cookies["sessionid"] for answer in answers if "sessionid" in answer.cookies]
+
+    assert {answer.status_code for answer in answers} == {302}
+    assert {urlsplit(answer.headers["Location"]).path for answer in answers} == {"/home/"}
+    assert len(keys) == 1  # the slower tab leaves the quicker one's cookie alone
+    assert outcomes() == [("abandoned", "cancelled"), ("verified", "")]
+    home = requests.get(f"{browser.site}/home/", cookies={"sessionid": keys[0]}, timeout=10)
+    assert home.text != "user None"
+    trial.visitor.client.cookies["sessionid"] = keys[0].strip('"')
+    trial.expected = list(VerificationAttempt.objects.order_by("pk").values_list("outcome", "reason"))
+    trial.calls = trial.operator.hops
+
+
+def test_account_that_proves_several_first_numbers_at_once_gets_one(site, trial):
+    user = make_user("known")
+    numbers = [f"600 000 00{digit}" for digit in range(1, 5)]
+    browser, callbacks = tabs(site, numbers, user)
+    trial.operator.verify = lambda operator, received: Reply({"devicePhoneNumberVerified": True})
+    together(lambda url: come_back(browser, url), callbacks)
+
+    assert VerifiedNumber.objects.filter(user=user).count() == 1
+    assert [outcome for outcome, _ in outcomes()].count("verified") == 1
+    trial.nothing()
+    trial.finish = lambda: None  # its leak oracle knows one number
+
+
+def outcomes():
+    """Return (outcome, reason) of each row, sorted."""
+    return sorted(VerificationAttempt.objects.values_list("outcome", "reason"))
+
+
+def test_accounts_that_prove_one_number_at_once_do_not_share_it(site, trial):
+    browsers, site = [], site.replace("localhost", HOST)
+    for number in range(CROWD):
+        client = Client()
+        client.force_login(make_user(f"person{number}"), "django.contrib.auth.backends.ModelBackend")
+        browsers.append(Browser(site))
+        browsers[-1]._http.cookies.set("sessionid", client.cookies["sessionid"].value, domain=HOST)
+    started = [browser.log_in(TYPED, allow_redirects=False).headers["Location"] for browser in browsers]
+    backs = [requests.get(url, allow_redirects=False, timeout=10).headers["Location"] for url in started]
+    answers = together(lambda pair: come_back(*pair), list(zip(browsers, backs, strict=True)))
+
+    assert {answer.status_code for answer in answers} == {302}
+    assert VerifiedNumber.objects.count() == 1
+    rows = list(VerificationAttempt.objects.order_by("pk").values_list("outcome", "reason"))
+    assert sorted(rows) == [("refused", "user_mismatch")] * (CROWD - 1) + [("verified", "")]
+    VerificationAttempt.objects.all().delete()
+    trial.log_in()
+    trial.verified(trial.operator.hops)

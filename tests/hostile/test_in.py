@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.cache import cache
+from django.core.cache import cache, caches
 from django.utils import timezone, translation
 
 from numverify_django import conf
@@ -871,4 +871,21 @@ def test_in_18_address_that_is_none_is_no_trouble(trial, address):
     trial.visitor.client.defaults["REMOTE_ADDR"] = address
     trial.log_in()
     assert address == "" or address not in trial.rows()
+    trial.verified()
+
+
+# The cache, on which nothing but speed depends
+
+
+@pytest.mark.parametrize("hop", [None, "token"])
+def test_cache_that_is_down_stops_nobody(trial, monkeypatch, hop):
+    def broken(*args, **options):
+        raise ConnectionError("the cache is down")
+
+    callback = trial.begin() if hop else None
+    with monkeypatch.context() as patched:
+        for name in ("get", "set", "add", "incr", "delete", "get_many", "delete_many"):
+            patched.setattr(type(caches["default"]), name, broken)
+        trial.come_back(callback or trial.begin())
+
     trial.verified()
