@@ -149,7 +149,18 @@ def _load():
     operators = tuple(_operator(name, keys, found) for name, keys in raw["OPERATORS"].items())
     if "peppers" not in values:
         values["peppers"] = _derived_peppers()
-    return (None, found) if found else (Settings(operators=operators, **values), [])
+    if not found:
+        settings = Settings(operators=operators, **values)
+        found = list(_too_short_a_memory(settings))
+    return (None, found) if found else (settings, [])
+
+
+def _too_short_a_memory(settings):
+    """Yield a Problem where pruning deletes what limits are counted on, or what is still open."""
+    seconds = [limit[1] for limit in settings.rate_limits.values() if limit]
+    if settings.retention_days * 86_400 < max([*seconds, settings.attempt_lifetime]):
+        hint = "Raise it, or shorten them: limits are counted on the rows that numverify_prune deletes."
+        yield Problem("E011", "NUMVERIFY['RETENTION_DAYS'] is shorter than RATE_LIMITS or ATTEMPT_LIFETIME.", hint)
 
 
 def _read(raw, readers, where, found, apart=frozenset()):

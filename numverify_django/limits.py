@@ -41,22 +41,20 @@ def check(operator, number, browser, address):
     no stranger elsewhere can use up another person's tries.
     """
     by_number, by_address = number_columns(number).get("number_digest"), address_digest(address)
-    counted = {
-        "number_address": {"number_digest": by_number, "address_digest": by_address},
-        "session": {"browser_digest": sealing.digest(browser)},
-        "address": {"address_digest": by_address},
-        "site": {},
-    }
+    counted = {"session": {"browser_digest": sealing.digest(browser)}, "site": {}}
+    if by_number is not None:  # of an unknown address too: those are one, as all behind a proxy that is not known
+        counted["number_address"] = {"number_digest": by_number, "address_digest": by_address}
+    if by_address is not None:
+        counted["address"] = {"address_digest": by_address}
     for name, columns in counted.items():
-        if None not in columns.values():
-            _check(TooManyTries, name, Q(**columns))
+        _check(TooManyTries, name, Q(**columns))
     _check(BudgetSpent, "operator", _may_cost(operator))
 
 
 def check_budget(operator, attempt):
     """Delete ``attempt`` and raise BudgetSpent where others that began at the same instant have spent the rest."""
     try:
-        _check(BudgetSpent, "operator", _may_cost(operator) & Q(pk__lt=attempt.pk))
+        _check(BudgetSpent, "operator", _may_cost(operator) & ~Q(pk=attempt.pk))
     except BudgetSpent:
         attempt.delete()
         raise

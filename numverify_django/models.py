@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 from . import conf, sealing
 from .protocol import exceptions
 from .protocol.messages import Secret
-from .protocol.phone import PhoneNumber
+from .protocol.phone import E164, PhoneNumber
 from .protocol.profiles import SHARE, VERIFY
 
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # none that are mistaken for one another
@@ -245,7 +245,11 @@ class VerifiedNumber(models.Model):
     class Meta:
         verbose_name = _("verified number")
         verbose_name_plural = _("verified numbers")
-        constraints = [models.UniqueConstraint(fields=["number"], name="numverify_number_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["number"], name="numverify_number_once"),
+            # save() is not asked by bulk_create, update, fixtures and migrations.
+            models.CheckConstraint(condition=models.Q(number__regex=f"^{E164.pattern}$"), name="numverify_number_e164"),
+        ]
 
     def __str__(self):
         return self.phone_number.masked

@@ -1,6 +1,7 @@
 """What the session knows: which browser began, and what was proved in it."""
 
 import ipaddress
+import re
 import secrets
 import time
 from contextlib import suppress
@@ -19,6 +20,7 @@ from .protocol.exceptions import Cancelled
 from .protocol.phone import PhoneNumber
 
 KEY = "numverify"
+ADDRESS_AND_PORT = re.compile(r"\[([^\[\]]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")  # as some proxies write it
 SKEW = 60  # seconds by which the clocks of a site's machines may differ
 
 
@@ -170,15 +172,17 @@ def is_proved_since(request, moment):
 def client_address(request):
     """Return the client's address (str) or None; X-Forwarded-For is believed as far as TRUSTED_PROXIES go."""
     hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
-    address = _address(request.META.get("REMOTE_ADDR"))
+    # A Unix socket has no address: who is at its other end is on this machine.
+    address = _address(request.META.get("REMOTE_ADDR") or "127.0.0.1")
     while hops and address and any(address in network for network in conf.get().trusted_proxies):
         address = _address(hops.pop())
     return address and str(address)
 
 
 def _address(text):
+    found = ADDRESS_AND_PORT.fullmatch(text)
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address((found[1] or found[2]) if found else text)
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address  # how a dual-stack socket sees an IPv4 client

@@ -18,6 +18,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssltransport import SSLTransport
 
 from .protocol.exceptions import (
     NumberVerifyError,
@@ -35,6 +36,7 @@ RECEIVED_MAX = 2 * BODY_MAX  # bytes; http.client alone would take 6 MB of heade
 POOL_SIZE = 64  # connections to one operator; a process should have no more threads
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?\r?\n")  # RFC 9112 7.1
 LINE_MAX = 8_192  # bytes of one line between chunks
+HEAD_MAX = 8_192  # bytes of an answer's head; the standard library may take time by the square of its length
 IDLE_MAX = 15  # seconds; below the keep-alive of common gateways, so that no POST meets a closing connection
 HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "numverify-django"}
 
@@ -140,7 +142,7 @@ def _read(raw):
 
 def _translated(error, request, deadline):
     """Return our exception for a failed exchange: it tells the kind of the error, whose text may quote anything."""
-    host = request.url.partition("//")[2].partition("/")[0]
+    host = re.split("[/?#]", request.url.partition("//")[2], maxsplit=1)[0]
     where = f"{request.hop} at {host}: {type(error).__name__}"
     try:
         deadline.remaining()
@@ -149,27 +151,59 @@ def _translated(error, request, deadline):
     return OperatorUnavailable(where)
 
 
-class _Timed:
+class _Socket(socket.socket):
     """A socket that never waits beyond the deadline of the call it serves, nor takes more than that may receive."""
 
+    def recv(self, *args, **kwargs):
+        bounds = self._bounded()
+        received = super().recv(*args, **kwargs)
+        bounds.count(len(received))
+        return received
+
     def recv_into(self, *args, **kwargs):
-        bounds = _exchange_now.get()
-        self.settimeout(bounds.remaining())
+        bounds = self._bounded()
         received = super().recv_into(*args, **kwargs)
         bounds.count(received)
         return received
 
     def sendall(self, *args, **kwargs):
-        self.settimeout(_exchange_now.get().remaining())
+        self._bounded()
         return super().sendall(*args, **kwargs)
 
+    def _bounded(self):
+        bounds = _exchange_now.get()
+        self.settimeout(bounds.remaining())
+        return bounds
 
-class _Socket(_Timed, socket.socket):
-    pass
+
+class _TLS(SSLTransport):
+    """TLS over such a socket, which OpenSSL does not read itself.
+
+    It would not come back while records come that bring no data, such as KeyUpdates, and nobody would count them.
+    """
+
+    def pending(self):
+        return self.sslobj.pending() + self.incoming.pending
 
 
-class _TLSSocket(_Timed, ssl.SSLSocket):
-    pass
+class _TLSContext(ssl.SSLContext):
+    def wrap_socket(self, sock, server_hostname=None):
+        return _TLS(sock, self, server_hostname)
+
+
+class _Head:
+    """The lines of an answer before its body, HEAD_MAX bytes in all."""
+
+    def __init__(self, lines):
+        self.close = lines.close
+        self._lines, self._left = lines, HEAD_MAX
+
+    def readline(self, most):
+        line = self._lines.readline(most)
+        self._left -= len(line)
+        if self._left < 0:
+            raise urllib3.exceptions.ProtocolError("a head that is larger than any honest one")
+        return line
 
 
 class _StrictResponse(http.client.HTTPResponse):
@@ -179,7 +213,15 @@ class _StrictResponse(http.client.HTTPResponse):
     """
 
     def begin(self):
-        super().begin()
+        whole = self.fp
+        self.fp = _Head(whole)
+        try:
+            super().begin()
+        except TypeError:
+            # The standard library reads a multipart type's parameters, and stumbles over boundary* beside boundary*0.
+            raise urllib3.exceptions.ProtocolError("a header that cannot be read") from None
+        finally:
+            self.fp = self.fp and whole  # http.client has closed it, and has none, where the status line was none
         if self.status < 200:
             # The real answer is still to come: a kept connection would give it to the next person's request.
             raise urllib3.exceptions.ProtocolError("an interim response where the answer should be")
@@ -272,10 +314,11 @@ class _Adapter(HTTPAdapter):
 
 
 def _tls_context():
-    context = ssl.create_default_context(cafile=requests.certs.where())
+    context = _TLSContext(ssl.PROTOCOL_TLS_CLIENT)  # which verifies certificates and their names
+    context.verify_flags |= ssl.create_default_context().verify_flags  # Python 3.13 is stricter by default
+    context.load_verify_locations(requests.certs.where())
     context.load_default_certs()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.sslsocket_class = _TLSSocket
     return context
 
 

@@ -6,8 +6,10 @@ import traceback
 from django.conf import settings
 from django.contrib.auth import authenticate, login, logout
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.db import DatabaseError, transaction
 from django.http import HttpResponseRedirect
+from django.http.multipartparser import MultiPartParserError
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.decorators import decorator_from_middleware, method_decorator
 from django.views.decorators.csrf import csrf_exempt
@@ -26,6 +28,17 @@ logger = logging.getLogger(__name__)
 
 class CsrfCheck(CsrfViewMiddleware):
     """Django's check, whose refusal is a page of ours: a login in another tab is enough to fail it."""
+
+    def process_view(self, request, *args):
+        """Read the form first, as UTF-8: what cannot be read is answered here, and not with Django's page or a 500."""
+        try:
+            request.encoding = "utf-8"  # not what the request says: Django fails in "hex", "idna" and "utf-16"
+            request.POST  # noqa: B018
+        except (BadRequest, MultiPartParserError, SuspiciousOperation):
+            flow.forget_query(request)
+            logger.info("request refused: it cannot be read")
+            return pages.show_failure(request, pages.NOT_OPEN, pages.safe_next(request, ""), status=400)
+        return super().process_view(request, *args)
 
     def _reject(self, request, reason):
         flow.forget_query(request)  # a form posted to the callback has a code in its address

@@ -225,7 +225,11 @@ PROXIES = ["10.0.0.0/8", "2001:db8:1::/48"]
         pytest.param(PROXIES, "2001:db8:3::1", "203.0.113.9", "2001:db8:3::1", id="IPv6 peer that is no proxy"),
         pytest.param(PROXIES, "::ffff:10.0.0.1", "203.0.113.9", "203.0.113.9", id="proxy on a dual-stack socket"),
         pytest.param([], "::ffff:203.0.113.9", None, "203.0.113.9", id="client on a dual-stack socket"),
-        pytest.param(PROXIES, "", "203.0.113.9", None, id="no peer address"),
+        pytest.param(PROXIES, "", "203.0.113.9", "127.0.0.1", id="Unix socket"),
+        pytest.param(["127.0.0.1"], "", "203.0.113.9", "203.0.113.9", id="proxy at a Unix socket"),
+        pytest.param(PROXIES, "10.0.0.1", "203.0.113.9:5000", "203.0.113.9", id="port"),
+        pytest.param(PROXIES, "10.0.0.1", "[2001:db8:2::9]:5000", "2001:db8:2::9", id="port of IPv6"),
+        pytest.param(PROXIES, "10.0.0.1", "[2001:db8:2::9]", "2001:db8:2::9", id="brackets"),
     ],
 )
 def test_client_address_is_believed_as_far_as_trusted_proxies_go(settings, proxies, peer, forwarded, verdict):

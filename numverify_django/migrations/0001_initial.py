@@ -158,7 +158,12 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "verified number",
                 "verbose_name_plural": "verified numbers",
-                "constraints": [models.UniqueConstraint(fields=("number",), name="numverify_number_once")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("number",), name="numverify_number_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("number__regex", "^\\+[1-9][0-9]{4,14}$")), name="numverify_number_e164"
+                    ),
+                ],
             },
         ),
     ]

@@ -98,7 +98,14 @@ class Directory:
         held = self._held.get(key)
         if held is None or held.since <= begun:  # else somebody asked later and was answered sooner
             self._held[key] = Held(value, begun, begun + FRESH)
+            self._forget_before(begun - 2 * STALE)
         return value
+
+    def _forget_before(self, moment):
+        """Drop what nobody uses any more: an operator may name another jwks_uri in each document."""
+        for key, held in list(self._held.items()):
+            if held.since < moment:
+                self._held.pop(key, None)
 
 
 def discover(operator, patience=None):

@@ -12,6 +12,7 @@ ID_TOKEN_MAX = 16_384  # characters
 COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # RFC 7515 2: no padding, which PyJWT takes
 KEYS_MAX = 100
 RSA_MIN_BITS = 2048
+RSA_EXPONENT_MAX = 2**32  # 65537 is usual; one as long as the modulus makes each check take a thousand times as long
 SIGNER = jwt.PyJWT({"enforce_minimum_key_length": True})
 PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}  # RFC 7518 6
 KEY_TYPES = {
@@ -98,9 +99,13 @@ def _fits(key, algorithm):
 
 
 def _load(key, algorithm):
-    """Return PyJWT's key for a JWK, or None where it is broken or too short to trust."""
+    """Return PyJWT's key for a JWK, or None where it is broken, too short to trust, or too slow to use."""
     try:
         loaded = jwt.PyJWK(key, algorithm=algorithm).key
     except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return loaded if getattr(loaded, "key_size", RSA_MIN_BITS) >= RSA_MIN_BITS or key["kty"] != "RSA" else None
+    return loaded if key["kty"] != "RSA" or _is_usual(loaded) else None
+
+
+def _is_usual(rsa_key):
+    return rsa_key.key_size >= RSA_MIN_BITS and rsa_key.public_numbers().e < RSA_EXPONENT_MAX

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -154,7 +155,8 @@ def parse_object(body):
     Refused: other encodings than UTF-8, a BOM, duplicate names, NaN, Infinity, NUL, lone surrogates, deep nesting.
     """
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse)
+        text = body.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not strict JSON: {type(error).__name__}") from None  # the cause holds the whole body
     if not isinstance(value, dict):
@@ -171,6 +173,11 @@ def _unique(pairs):
 
 def _refuse(constant):
     raise ValueError("not a JSON number")
+
+
+def _finite(digits):
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
 
 
 def _check(value, depth):

@@ -10,7 +10,9 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 E164 = re.compile(r"\+[1-9][0-9]{4,14}")
 # What people type. phonenumbers itself would also read letters, extensions, parameters and foreign digits.
-TYPED = re.compile(r"\(?\+?[0-9()./ \u00a0\u2010\u2011-]+")
+# After + no country begins with 0: of such a number it would make a national one.
+SEPARATORS = "()./ \\u00a0\\u2010\\u2011-"
+TYPED = re.compile(rf"\(?(?:\+(?![{SEPARATORS}]*0))?[0-9{SEPARATORS}]+")
 TYPED_MAX = 40
 REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)  # ISO 3166-1
 MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}

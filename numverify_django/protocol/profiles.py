@@ -12,7 +12,8 @@ from . import exceptions
 
 VERIFY, SHARE = "verify", "share"
 # No user, fragment, blank, backslash or percent in the authority: parsers disagree about where these lead.
-URL = re.compile(r"https?://[a-z0-9._:\[\]-]+(?:[/?][!\"$-\[\]-~]*)?", re.ASCII | re.IGNORECASE)
+# No longer than what browsers, proxies and Django take in a redirect, our parameters included.
+URL = re.compile(r"https?://[a-z0-9._:\[\]-]{1,300}(?:[/?][!\"$-\[\]-~]{0,2000})?", re.ASCII | re.IGNORECASE)
 PRIVATE_DOMAINS = {"localhost", "localdomain", "local", "internal", "arpa"}  # RFC 6761, 6762, 8375, ICANN
 TUNNELS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16"))  # may lead to any IPv4 address
 FRAUD_PREVENTION = "dpv:FraudPreventionAndDetection"

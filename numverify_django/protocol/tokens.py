@@ -83,6 +83,8 @@ def parse_token_response(response, operator, operation):
         body = response.json_object()
     except ValueError as error:
         raise TokenInvalid("not a JSON object") from error
+    if "error" in body:  # RFC 6749 5.2 knows it with 400 alone; some operators answer 200
+        raise _refused(response.status, body["error"])
     _check_token_type(body)
     _check_expires_in(body)
     _check_scope(body, operator, operation)
@@ -106,12 +108,17 @@ def _refusal(response):
         error = response.json_object().get("error")
     except ValueError:
         error = None
+    return _refused(response.status, error)
+
+
+def _refused(status, error):
+    """Return the exception for the ``error`` of a token response, whatever its type."""
     known = error if isinstance(error, str) and error in ERRORS else None
     # RFC 6749 5.2: a 401 is about the client, whatever its body
-    otherwise = exceptions.Misconfigured if response.status == 401 else exceptions.TokenRefused
+    otherwise = exceptions.Misconfigured if status == 401 else exceptions.TokenRefused
     kind = ERRORS.get(known, otherwise)
     advice = ": check the client's credentials and scopes" if kind is exceptions.Misconfigured else ""
-    return kind(f"the token endpoint answered {response.status} {known or ''}".rstrip() + advice)
+    return kind(f"the token endpoint answered {status} {known or ''}".rstrip() + advice)
 
 
 def _check_token_type(body):

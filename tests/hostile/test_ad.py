@@ -10,8 +10,10 @@ import itertools
 import pickle
 import re
 import secrets
+import sys
 import uuid
 from datetime import timedelta
+from urllib.parse import unquote
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -20,7 +22,8 @@ from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.core.checks import run_checks
 from django.core.management import call_command
-from django.db import connection
+from django.core.signals import got_request_exception
+from django.db import OperationalError, connection
 from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
@@ -195,6 +198,47 @@ def test_ad_03_superuser_has_no_bulk_action(superuser, rows, action):
     assert VerificationAttempt.objects.values().get() == before
 
 
+PERMISSIONS = {
+    "none": [],
+    "view the audit": ["view_verificationattempt"],
+    "all of the audit": ["view", "add", "change", "delete"],
+    "view numbers": ["view_verifiednumber"],
+    "change numbers": ["add_verifiednumber", "change_verifiednumber"],
+}
+
+
+@pytest.mark.parametrize("names", PERMISSIONS.values(), ids=PERMISSIONS)
+def test_ad_03_no_permission_makes_staff_an_editor(rows, names):
+    names = [name if "_" in name else f"{name}_verificationattempt" for name in names]
+    clerk, staff = Client(SERVER_NAME=HOST), make_user("clerk", is_staff=True)
+    staff.user_permissions.set(apps.get_model("auth.Permission").objects.filter(codename__in=names))
+    clerk.force_login(staff)
+    before = {where: type(row).objects.values().get() for where, row in rows.items()}
+    form = {"operator": "evil", "number": "+34600000009", "user": "", "post": "yes", "_save": "1"}
+    for where, row in rows.items():
+        chosen = form | {"action": "delete_selected", "_selected_action": [row.pk]}
+        for path in ("", "add/", f"{row.pk}/change/", f"{row.pk}/delete/", f"{row.pk}/history/"):
+            pages = [clerk.get(where + path), clerk.post(where + path, chosen)]
+            assert {page.status_code for page in pages} <= {200, 302, 403}
+            assert [spelled for page in pages for spelled in SPELLED if spelled in page.content.decode()] == []
+
+    assert {where: type(row).objects.values().get() for where, row in rows.items()} == before
+
+
+def test_ad_03_who_may_delete_accounts_alone_unlinks_no_number(rows):
+    user, clerk = rows[NUMBERS].user, Client(SERVER_NAME=HOST)
+    staff = make_user("clerk", is_staff=True)
+    names = ["view_user", "change_user", "delete_user"]
+    staff.user_permissions.set(apps.get_model("auth.Permission").objects.filter(codename__in=names))
+    clerk.force_login(staff)
+    path = f"/admin/auth/user/{user.pk}/delete/"
+    pages = [clerk.get(path), clerk.post(path, {"post": "yes"})]
+
+    assert pages[1].status_code == 403
+    assert [spelled for page in pages for spelled in SPELLED if spelled in page.content.decode()] == []
+    assert VerifiedNumber.objects.filter(user=user).exists()
+
+
 def test_ad_03_retention_alone_deletes(rows):
     VerificationAttempt.objects.prune()
     assert VerificationAttempt.objects.count() == 1
@@ -276,6 +320,35 @@ LOOKUPS += ["user__verified_numbers__number__startswith", "user__verified_number
 def test_ad_05_number_is_not_guessed_by_filtering(superuser, rows, lookup):
     assert superuser.get(ATTEMPTS, {lookup: NUMBER[:4]}).status_code in (302, 400)
     assert superuser.get(NUMBERS, {lookup.replace("number_shown", "number"): NUMBER[:4]}).status_code in (302, 400)
+
+
+PAST_USERS = ["verified_numbers__number__startswith", "verified_numbers__number__regex", "password__startswith"]
+PAST_USERS += ["verified_numbers__subscriber_digest", "verification_attempts__number_digest"]
+PAST_USERS += ["verification_attempts__number_shown__endswith", "verification_attempts__sealed__contains"]
+
+
+@pytest.mark.parametrize("lookup", PAST_USERS)
+def test_ad_05_number_is_not_guessed_by_filtering_accounts(superuser, rows, lookup):
+    assert superuser.get("/admin/auth/user/", {lookup: NUMBER[:4]}).status_code in (302, 400)
+
+
+@pytest.mark.parametrize("order", ["1", "-1", "1.2.3", "-0", "99", "number"])
+def test_ad_05_order_of_the_list_tells_no_number(superuser, rows, order):
+    for number in ("+34600000009", "+34600000005", "+34600000007"):
+        VerifiedNumber.objects.enrol(rows[NUMBERS].user, PhoneNumber(number), "sandbox")
+    VerifiedNumber.objects.update(last_verified_at=timezone.now(), first_verified_at=timezone.now())
+    found = [row.pk for row in superuser.get(NUMBERS, {"o": order}).context["cl"].result_list]
+
+    by_number = list(VerifiedNumber.objects.order_by("number").values_list("pk", flat=True))
+    assert found not in (by_number, by_number[::-1])
+
+
+@pytest.mark.parametrize("field", ["number", "number_digest", "sealed", "reference", "subscriber_digest"])
+def test_ad_05_no_column_is_chosen_as_a_key(superuser, rows, field):
+    for where, row in rows.items():
+        for path in ("", f"{row.pk}/change/"):
+            page = superuser.get(where + path, {"_to_field": field, "_popup": "1"})
+            assert (page.status_code, [text for text in SPELLED if text in page.content.decode()]) == (400, [])
 
 
 def test_ad_05_audit_has_no_column_with_the_number(rows):
@@ -484,6 +557,50 @@ def test_ad_11_exception_report_masks_the_settings(secret_objects):
 
     assert "NUMVERIFY" in told
     assert [value for value in values if value in html.unescape(told)] == []
+
+
+@pytest.fixture
+def reported_errors():
+    """Django's reports, frames and their variables included, of every exception that nobody caught."""
+    found = []
+
+    def keep(request=None, **kwargs):
+        reporter = ExceptionReporter(request, *sys.exc_info(), is_email=True)
+        found.append(html.unescape(reporter.get_traceback_html() + reporter.get_traceback_text()))
+
+    got_request_exception.connect(keep)
+    yield found
+    got_request_exception.disconnect(keep)
+
+
+def fails_at(statement):
+    """Return a wrapper of the database that refuses one statement, counted from 0."""
+    count = itertools.count()
+
+    def refuse(execute, sql, params, many, context):
+        if next(count) == statement:
+            raise OperationalError("the database is gone")
+        return execute(sql, params, many, context)
+
+    return connection.execute_wrapper(refuse)
+
+
+@pytest.mark.parametrize("statement", range(6))
+@pytest.mark.parametrize("step", ["start", "callback"])
+def test_ad_11_report_of_a_database_that_dies_shows_no_secret(
+    transactional_db, configure, operator, reported_errors, step, statement
+):  # no trial: it is Django that answers here, with a 500
+    visitor = Visitor([])
+    callback = visitor.visit_operator(visitor.start())
+    params = {name: unquote(value) for name, value in params_of(callback).items()}
+    browser = visitor.client.session["numverify"]["browser"]
+    with fails_at(statement):
+        visitor.start() if step == "start" else visitor.client.get(callback)
+    told = "\n".join(reported_errors)
+
+    secret = [params["code"], params["state"], browser, CLIENT_SECRET, *SPELLED, *operator.secrets]
+    assert [value for value in secret if value in told] == []
+    assert bool(told) or statement > 2
 
 
 @pytest.mark.parametrize("key", ["CLIENT_SECRET", "PRIVATE_KEY", "PEPPERS", "LOGIN_POLICY"])

@@ -1141,3 +1141,79 @@ def test_id_28_token_in_a_token_is_refused(trial, nested):
         return token
 
     refuse(trial, make, CLAIMS)
+
+
+# Further forms
+
+
+def test_id_02_ec_signature_with_one_part_of_nothing_is_refused(trial):
+    key = configure_for(trial, "ES256")
+    order = (0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551).to_bytes(32)
+
+    def half(change):
+        def sign(data):
+            signature = tokens.sign({"alg": "ES256"}, data, key).rpartition(".")[2]
+            raw = base64.urlsafe_b64decode(f"{signature}==")
+            return change(raw[:32], raw[32:])
+
+        return signed(sign, alg="ES256", kid="key-1")
+
+    makers = {
+        "r is nothing": half(lambda r, s: bytes(32) + s),
+        "s is nothing": half(lambda r, s: r + bytes(32)),
+        "r is the order": half(lambda r, s: order + s),
+        "s is the order": half(lambda r, s: r + order),
+        "one and one": half(lambda r, s: (1).to_bytes(32) * 2),
+    }
+    refuse_signatures(trial, makers)
+    trial.configure()
+
+
+SUBJECTS = ["\U0001f600" * 255, "a\x1b[31m\u202e\r\nSet-Cookie: a=b", " \t ", "<script>alert(1)</script>"]
+
+
+@pytest.mark.parametrize("sub", SUBJECTS, ids=ascii)
+def test_subject_of_any_characters_is_seen_nowhere(trial, sub):
+    if sub.strip():
+        trial.operator.secrets.append(sub)
+    accept(trial, claim(sub=sub))
+
+
+def test_token_of_another_kind_is_no_id_token_without_the_nonce(trial):
+    event = {"http://schemas.openid.net/event/backchannel-logout": {}}
+    kinds = {"logout+jwt": {"events": event}, "at+jwt": {"scope": "openid"}, "oauth-authz-resp+jwt": {"code": "x"}}
+
+    def make(typ, extra):
+        return lambda operator, received: operator.id_token(received, {"typ": typ}, nonce=..., **extra)
+
+    refuse_all(trial, {typ: make(typ, extra) for typ, extra in kinds.items()}, CLAIMS)
+
+
+def test_id_01_header_that_names_two_algorithms_is_not_taken_for_an_unsigned_one(trial):
+    def make(text):
+        def token(operator, received):
+            data = f"{tokens.encode(text)}.{tokens.encode(operator.claims(received))}"
+            return f"{data}.{tokens.encode(b'x')}"
+
+        return token
+
+    refuse_signatures(
+        trial,
+        {
+            "none first": make(b'{"alg": "none", "alg": "RS256", "kid": "key-1"}'),
+            "escaped": make(b'{"\\u0061lg": "none", "alg": "RS256", "kid": "key-1"}'),
+        },
+    )
+
+
+def test_id_25_key_that_makes_checking_slow_is_not_used(trial):
+    """It is no longer than the modulus: only reading how long it is tells. (Needs the fix of the exponents.)"""
+
+    def number(bits):
+        return tokens.encode((secrets.randbits(bits) | 1 | 1 << (bits - 1)).to_bytes(bits // 8))
+
+    slow = [{"kty": "RSA", "kid": "slow", "n": number(3072), "e": number(3064)} for _ in range(90)]
+    publish(trial.operator, tokens.jwk(tokens.rsa_key("first"), "key-1"), *slow)
+    begun = time.process_time()
+    refuse(trial, signed(lambda data: bytes(1) + secrets.token_bytes(383), alg="RS256", kid="slow"), SIGNATURE)
+    assert time.process_time() - begun < 0.3

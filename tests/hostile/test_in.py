@@ -170,6 +170,49 @@ def test_in_02_different_numbers_stay_different():
     assert [typed for typed, e164 in found.items() if e164 is None] == ["+49600000001"]
 
 
+NO_MOBILE = {
+    "emergency": "112",
+    "emergency in E.164": "+34 112",
+    "short": "1004",
+    "landline": "912 345 678",
+    "premium": "806 123 456",
+    "televoting": "905 123 456",
+    "shared cost": "902 123 456",
+    "toll-free": "900 123 456",
+    "personal": "704 123 456",
+    "toll-free elsewhere": "+1 800 356 9377",
+    "premium elsewhere": "+1 900 123 4567",
+    "personal elsewhere": "+44 70 1234 5678",
+    "pager": "+44 76 1234 5678",
+    "universal": "+800 1234 5678",
+    "satellite": "+881 612 345 678",
+    "shared network": "+882 16 12345",
+    "no country": "+999 123 456 789",
+}
+
+
+@pytest.mark.parametrize("typed", NO_MOBILE.values(), ids=NO_MOBILE)
+def test_in_02_number_that_no_sim_has_is_refused(trial, typed):
+    trial.configure(PREFIXES=["+3", "+4", "+1", "+8", "+9"])
+    expect_form_error(trial.visitor.start(typed))
+    trial.configure()
+    trial.nothing()
+
+
+TRUNKS = {
+    "+49 (0) 151 23456789": "+4915123456789",
+    "+44 (0)7911 123456": "+447911123456",
+    "+36 06 20 123 4567": "+36201234567",
+    "+55 0 15 11 96123-4567": "+5511961234567",
+    "+54 11 15 2345-6789": "+5491123456789",
+}
+
+
+@pytest.mark.parametrize(("typed", "e164"), TRUNKS.items())
+def test_in_02_trunk_prefix_is_no_other_number(typed, e164):
+    assert PhoneNumber.parse(typed, "ES") == PhoneNumber.parse(e164) == PhoneNumber(e164)
+
+
 # IN-05, IN-07: what is no number
 
 LETTERS = [
@@ -264,6 +307,43 @@ def test_in_07_body_of_another_shape_is_a_client_error(trial, body):
     assert 400 <= answer.status_code < 500
     trial.responses.clear()  # Django's own page for a body that it does not read
     trial.nothing()
+
+
+@pytest.mark.parametrize("size", [10_000, 2_000_000])
+def test_in_07_endless_next_is_not_kept(trial, size):
+    callback = trial.begin(next="/" + "x" * size)
+    assert len(VerificationAttempt.objects.get().sealed) < 1_000
+    answer = trial.visitor.client.get(callback)
+
+    assert answer["Location"] == "/home/"
+    trial.verified()
+
+
+BOUNDARY = "multipart/form-data; boundary=x"
+PART = '--x\r\nContent-Disposition: form-data; name="phone_number"'
+OTHER_BODIES = {
+    "JSON": ('{"phone_number": "600 000 001"}', "application/json"),
+    "text": ("phone_number=600000001", "text/plain"),
+    "a file": (f'{PART}; filename="n"\r\n\r\n6\r\n--x--', BOUNDARY),
+    "half a part": (f"{PART}\r\n\r\n600", BOUNDARY),
+    "no base64": (f"{PART}\r\nContent-Transfer-Encoding: base64\r\n\r\n!\r\n--x--", BOUNDARY),
+    "nothing": ("", ""),
+}
+
+
+@pytest.mark.parametrize("path", [LOGIN, FILL, CALLBACK, FAILED])
+@pytest.mark.parametrize(("body", "kind"), OTHER_BODIES.values(), ids=OTHER_BODIES)
+def test_in_07_body_that_is_no_form_starts_nothing(trial, path, body, kind):
+    trial.configure(OPERATION="share")
+    answer = trial.visitor.client.generic("POST", path, body, content_type=kind)
+    if answer.status_code == 302:  # nothing was typed, which asks for the number where the site shares
+        assert VerificationAttempt.objects.get().operation == "share"
+        VerificationAttempt.objects.all().delete()
+    else:
+        assert answer.status_code in (400, 405)
+    trial.responses.clear()  # Django's own page for a body that it does not read
+    trial.configure()
+    trial.nothing(trial.operator.hops)
 
 
 # IN-09, IN-10: what a form cannot choose

@@ -1161,3 +1161,12 @@ def test_jw_16_entries_of_others_in_djangos_cache_are_not_read(trial, moment):
     trial.come_back(callback)
 
     trial.refused("id_token_invalid", calls=KEYS)
+
+
+@pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint", "jwks_uri"])
+def test_endpoint_that_no_browser_or_proxy_would_take_is_refused(trial, name):
+    """Django itself redirects to none of more than 16 kB. (Needs the fix of the URL's length.)"""
+    announce(trial, **{name: f"{trial.operator.url}/authorize?{'x' * 100_000}"})
+
+    start_refused(trial)
+    trial.refused("misconfigured", calls=["discovery"])

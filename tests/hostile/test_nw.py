@@ -926,3 +926,98 @@ def test_nw_11_operator_that_keeps_no_connection_is_asked_once_each(trial):
     trial.log_in()
 
     trial.verified(WHOLE)
+
+
+# Framing that is odd and still says where the answer ends
+
+
+def framed(make):
+    """Return a token endpoint that sends what ``make`` makes of the honest answer's body."""
+    return lambda operator, received: make(Reply(operator.token_body(received)).encode().partition(b"\r\n\r\n")[2])
+
+
+def in_chunks(body, *headers, trailer=b"", extension=b""):
+    """Return a chunked answer."""
+    head = OK + b"Transfer-Encoding: chunked\r\n" + b"".join(header + b"\r\n" for header in headers)
+    return head + b"\r\n%x%s\r\n%s\r\n0\r\n%s\r\n" % (len(body), extension, body, trailer)
+
+
+def sized(body, *headers, head=OK):
+    """Return an answer with its length."""
+    return head + b"".join(header + b"\r\n" for header in headers) + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+FRAMES = {
+    "a length beside the chunks": lambda body: in_chunks(body, b"Content-Length: 3"),
+    "an extension with a quoted semicolon": lambda body: in_chunks(body, extension=b';a="b;c"'),
+    "trailers that say something else": lambda body: in_chunks(
+        body, trailer=b"Content-Type: text/html\r\nContent-Encoding: gzip\r\nSet-Cookie: a=b\r\nContent-Length: 1\r\n"
+    ),
+    "two equal lengths": lambda body: sized(body, b"Content-Length: %d" % len(body)),
+    "HTTP/1.0 that is kept": lambda body: sized(body, b"Connection: keep-alive").replace(b"/1.1", b"/1.0", 1),
+    "no reason": lambda body: sized(body).replace(b" OK", b"", 1),
+    "line feeds alone": lambda body: (
+        sized(b"", head=OK.replace(b"\r", b"")).replace(
+            b"Content-Length: 0\r\n\r\n", b"Content-Length: %d\n\n" % len(body)
+        )
+        + body
+    ),
+}
+
+
+@pytest.mark.parametrize("make", FRAMES.values(), ids=FRAMES)
+def test_answer_in_an_odd_frame_is_read_once_and_the_next_one_is_its_own(trial, make):
+    trial.operator.token = framed(make)
+    trial.log_in()
+
+    trial.verified(WHOLE)
+
+
+def test_type_that_goes_on_in_the_next_line_is_another_type(trial):
+    folded = OK.replace(b"application/json", b"text/html\r\n application/json")
+    trial.operator.token = framed(lambda body: sized(body, head=folded))
+    trial.log_in()
+
+    trial.refused("token_invalid", calls=WHOLE[:2])
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(413, "token_refused"), (401, "misconfigured"), (503, "operator_unavailable")]
+)
+def test_answer_before_the_request_is_taken_by_its_status_and_nothing_is_sent_again(trial, status, reason):
+    greeted = []
+
+    def greet(connection):
+        greeted.append(connection)
+        connection.sendall(Reply({}, status, {"WWW-Authenticate": "Basic", "Retry-After": "0"}).encode())
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(65_536)
+
+    def begin():
+        trial.operator.greet = greet
+
+    before(trial, "token", begin)
+
+    assert len(greeted) == 1
+    trial.refused(reason, calls=["discovery"])
+
+
+# Heads that cost more than they weigh
+
+STUMBLING = b"Content-Type: multipart/mixed; boundary*=x; boundary*0=y"
+QUADRATIC = b'Content-Type: multipart/mixed;"'  # how many quotes are there before each semicolon?
+HEADS = {
+    "a parameter that is in parts and is not": STUMBLING,
+    "one long line": QUADRATIC + b";" * 65_000,
+    "one line in many": QUADRATIC + (b";" * 8_000 + b"\r\n ") * 25,
+    "the longest that is read": QUADRATIC + b";" * 8_000,
+}
+
+
+@pytest.mark.parametrize("hop", HOPS)
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_nw_06_head_that_takes_long_to_understand_is_not_understood(trial, hop, head):
+    data = b"HTTP/1.1 200 OK\r\n" + head + b"\r\nContent-Length: 2\r\n\r\n{}"
+    calls = faulty(trial, hop, lambda operator, received: data)
+
+    trial.refused("operator_unavailable", calls)

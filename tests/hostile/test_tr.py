@@ -467,11 +467,19 @@ def test_tr_12_success_without_a_body_is_token_invalid(trial, status):
     trial.refused("token_invalid", calls=TOKEN)
 
 
-def test_tr_12_error_that_is_called_200_is_token_invalid(trial):
+def test_tr_12_error_that_is_called_200_is_an_error(trial):
     trial.operator.token = refusing(200, "invalid_grant")
     trial.log_in()
 
-    trial.refused("token_invalid", calls=TOKEN)
+    trial.refused("token_refused", calls=TOKEN)
+
+
+@pytest.mark.parametrize("error", ["invalid_grant", "", None, 0, [], "made up"], ids=repr)
+def test_tr_12_token_beside_an_error_is_none(trial, error):
+    trial.operator.token = telling(error=error)
+    trial.log_in()
+
+    trial.refused("token_refused", calls=TOKEN)
 
 
 # TR-18: encodings
