@@ -103,6 +103,12 @@ CASES = [
     Case("E024", "SESSION_COOKIE_SAMESITE", {"SESSION_COOKIE_SAMESITE": "Strict"}, {"SESSION_COOKIE_SAMESITE": "Lax"}),
     Case("E025", "FALLBACK_URL", numverify(FALLBACK_URL="no-such-url"), numverify(FALLBACK_URL="numverify:login")),
     Case("E027", "REDIRECT_URI", {"ALLOWED_HOSTS": ["*"]}, {"ALLOWED_HOSTS": ["site.example"]}),
+    Case(
+        "E011",
+        "RETENTION_DAYS",
+        numverify(RETENTION_DAYS=1, RATE_LIMITS={"operator": [2, 86_401]}),
+        numverify(RETENTION_DAYS=1, RATE_LIMITS={"operator": [2, 86_400]}),
+    ),
     Case("E010", "SCOPES", numverify({"SCOPES": ["dpv:A", "b"]}), numverify({"SCOPES": ["openid", "dpv:A", "b"]})),
     Case("E028", "LOGIN_REDIRECT_URL", {"LOGIN_REDIRECT_URL": "no-such-url"}, {"LOGIN_REDIRECT_URL": "/"}),
     Case("W001", "PEPPERS", numverify(PEPPERS=...), numverify(PEPPERS=CAREFUL["PEPPERS"])),

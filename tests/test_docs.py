@@ -45,7 +45,8 @@ def test_checks_that_are_named_exist(page):
 def test_figures_of_the_threat_model_are_those_of_the_code():
     text = threat_model()
     body, received = transport.BODY_MAX // 1024, transport.RECEIVED_MAX // 1024
-    assert f"{body} KiB of body, {received} KiB in all" in text
+    head = transport.HEAD_MAX // 1024
+    assert f"{head} KiB of head, {body} KiB of body, {received} KiB in all" in text
     assert (limits.FAULTS_TO_OPEN, f"after five faults it is not asked for {limits.OPEN} seconds" in text) == (5, True)
     assert (conversation.COOL_DOWN, "one refetch in a minute" in text) == (60, True)
     assert (conversation.STALE, "serve for an hour at most" in text) == (3600, True)

@@ -64,6 +64,7 @@ def somebody(trial, name="somebody", **facts):
     """Make an account; return it."""
     user = make_user(name, **facts)
     trial.users = users()
+    trial.is_told_elsewhere = bool(facts) or name != "somebody"
     return user
 
 

@@ -82,6 +82,48 @@ def rows(db):
     return {ATTEMPTS: attempt, NUMBERS: VerifiedNumber.objects.enrol(user, PhoneNumber(NUMBER), "sandbox")}
 
 
+# AD-03, AD-04, AD-05 and AD-11 after a login; further below about rows and objects alone, where there is nothing to try
+
+
+def test_ad_03_login_stays_on_record_as_it_was(superuser, trial):
+    trial.log_in()
+    before = list(VerificationAttempt.objects.values())
+    row = VerificationAttempt.objects.get()
+    for path in (f"{ATTEMPTS}add/", f"{ATTEMPTS}{row.pk}/delete/", f"{NUMBERS}add/"):
+        assert superuser.get(path).status_code == superuser.post(path, {"post": "yes"}).status_code == 403
+    assert superuser.post(f"{ATTEMPTS}{row.pk}/change/", {"outcome": "mismatch"}).status_code == 403
+
+    assert list(VerificationAttempt.objects.values()) == before
+    trial.verified()
+
+
+def test_ad_04_number_that_logged_in_is_masked(superuser, trial):
+    trial.log_in()
+    (number,) = VerifiedNumber.objects.all()
+    pages = [superuser.get(path).content.decode() for path in (ATTEMPTS, NUMBERS, f"{NUMBERS}{number.pk}/delete/")]
+
+    assert ["•••01" in page for page in pages] == [True] * 3
+    assert [page for page in pages if NUMBER[3:] in page] == []
+    trial.verified()
+
+
+@pytest.mark.parametrize("term", [NUMBER, NUMBER[1:], TYPED])
+def test_ad_05_number_that_logged_in_finds_nothing(superuser, trial, term):
+    trial.log_in()
+    page = superuser.get(ATTEMPTS, {"q": term})
+
+    assert list(page.context["cl"].result_list) == []
+    trial.verified()
+
+
+def test_ad_11_what_a_login_leaves_calls_itself_by_no_number(trial):
+    trial.log_in()
+    (attempt,), (number,) = VerificationAttempt.objects.all(), VerifiedNumber.objects.all()
+
+    assert NUMBER[3:] not in f"{attempt} {attempt!r} {number} {number!r} {number.phone_number!r}"
+    trial.verified()
+
+
 # AD-01: one row, one end
 
 

@@ -417,6 +417,7 @@ def test_held_login_is_not_completed_once_it_would_be_refused(trial, change):
 @pytest.mark.urls(__name__)
 def test_br_05_held_login_does_not_swap_whoever_logged_in_meanwhile(trial):
     victim = make_user("victim")
+    trial.users, trial.others = users(), {str(victim.pk)}
     hold(trial)
     trial.visitor.client.post("/victim/")
     assert trial.visitor.client.get("/second/").status_code == 403
@@ -488,6 +489,7 @@ def test_br_05_account_by_password_does_not_become_the_one_of_the_sim(trial, typ
     account(trial)
     put_in(trial, OTHER)
     other, somebody = Visitor(trial.responses), make_user("somebody")
+    trial.users = users()
     other.client.force_login(somebody, PASSWORD)
     key = other.client.session.session_key
     other.come_back(other.visit_operator(other.start(typed)))
@@ -506,6 +508,7 @@ def test_br_05_password_login_in_between_is_not_swapped(trial):
     account(trial)
     put_in(trial, OTHER)
     other, somebody = Visitor(trial.responses), make_user("somebody")
+    trial.users = users()
     callback = other.visit_operator(other.start(OTHER_TYPED))
     other.client.force_login(somebody, PASSWORD)
     other.come_back(callback)
@@ -1219,8 +1222,9 @@ def test_br_18_step_up_of_a_login_that_ended_costs_nothing(trial, end):
     else:
         user.delete()
     trial.come_back(callback)
-
     assert trial.visitor.client.get("/home/").content == b"user None"
+    trial.responses.pop()
+
     trial.visitor.client.session.flush()
     trial.callbacks.clear()
     trial.users = users()

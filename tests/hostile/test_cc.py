@@ -23,7 +23,7 @@ from numverify_django.protocol import exceptions
 from numverify_django.protocol.phone import PhoneNumber
 
 from ..conftest import Browser
-from .conftest import HOST, NUMBER, TYPED, Visitor, make_user
+from .conftest import HOST, NUMBER, TYPED, Visitor, make_user, users
 from .operator import HONEST as HONEST_ENDPOINTS
 from .operator import Reply
 
@@ -536,6 +536,7 @@ def test_accounts_that_prove_one_number_at_once_do_not_share_it(site, trial):
         client.force_login(make_user(f"person{number}"), "django.contrib.auth.backends.ModelBackend")
         browsers.append(Browser(site))
         browsers[-1]._http.cookies.set("sessionid", client.cookies["sessionid"].value, domain=HOST)
+    trial.users = users()
     started = [browser.log_in(TYPED, allow_redirects=False).headers["Location"] for browser in browsers]
     backs = [requests.get(url, allow_redirects=False, timeout=10).headers["Location"] for url in started]
     answers = together(lambda pair: come_back(*pair), list(zip(browsers, backs, strict=True)))

@@ -119,6 +119,15 @@ def test_two_assertions_never_share_a_jti():
     assert len({assertion()[1]["jti"] for _ in range(5)}) == 5
 
 
+def test_jti_is_256_random_bits():
+    asking = operator(**SIGNER | {"private_key": private_pem(private_key())})
+    request = token_request(
+        asking, metadata(), code="c", verifier="v", redirect_uri=CALLBACK, now=NOW, random="{} bytes".format
+    )
+    told = jwt.decode(form(request)["client_assertion"], options={"verify_signature": False})
+    assert told["jti"] == "32 bytes"
+
+
 def test_signing_client_sends_its_secret_nowhere():
     key = private_pem(private_key())
     request = asked(**SIGNER | {"private_key": key, "client_secret": "a-secret-that-is-set"})
@@ -165,6 +174,12 @@ def test_spent_code_is_told_without_advice():
     assert str(refused(e.TokenRefused, parse, answer({"error": "invalid_grant"}, 400))) == (
         "the token endpoint answered 400 invalid_grant"
     )
+
+
+@pytest.mark.parametrize("error", ["made_up", None, ["invalid_grant"]])
+def test_unknown_error_is_told_by_its_status_alone(error):
+    raised = refused(e.TokenRefused, parse, answer({"error": error}, 400))
+    assert str(raised) == "the token endpoint answered 400"
 
 
 def test_good_response_is_accepted():
@@ -234,6 +249,9 @@ def test_token_that_fits_a_header_is_accepted(token):
         "a\x00",
         "a=b",
         "a===",
+        "a:b",
+        "a,b",
+        'a"b',
         "\u00e9",
         "A" * 8193,
         "a" + "=" * 9000,
@@ -298,6 +316,20 @@ def test_error_code_is_its_exception(error, expected, status):
     assert str(raised).removesuffix(": check the client's credentials and scopes") == (
         f"the token endpoint answered {status} {error}"
     )
+
+
+@pytest.mark.parametrize(("error", "expected"), REFUSALS.items())
+def test_error_beside_a_token_is_its_exception(error, expected):
+    raised = refused(expected, parse, token_answer(error=error))
+    assert str(raised).removesuffix(": check the client's credentials and scopes") == (
+        f"the token endpoint answered 200 {error}"
+    )
+
+
+@pytest.mark.parametrize("error", ["made_up", "", None, ["invalid_grant"], {}, 5, False])
+def test_unknown_error_beside_a_token_is_refused(error):
+    raised = refused(e.TokenRefused, parse, answer({"access_token": TOKEN, "token_type": "Bearer", "error": error}))
+    assert str(raised) == "the token endpoint answered 200"
 
 
 @pytest.mark.parametrize(
@@ -512,6 +544,7 @@ def test_subject_that_is_none_is_refused(sub):
         pytest.param({"iat": NOW - 600}, id="issued ten minutes ago"),
         pytest.param({"nbf": NOW + 30}, id="valid in 30 seconds"),
         pytest.param({"nbf": NOW - 86_400}, id="valid since yesterday"),
+        pytest.param({"nbf": 1}, id="valid since 1970"),
     ],
 )
 def test_times_within_the_limits_are_accepted(times):
@@ -549,6 +582,12 @@ def test_number_that_is_no_time_is_refused(name, raw):
     refused(IdTokenInvalid, validate, payload)
 
 
+@pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
+def test_claim_that_is_no_time_is_named(name):
+    raised = refused(IdTokenInvalid, validate, claims(**{name: 1e11}))
+    assert str(raised) == f"{name} is not a time"
+
+
 @pytest.mark.parametrize(
     ("alg", "digest"),
     [
@@ -563,6 +602,17 @@ def test_number_that_is_no_time_is_refused(name, raw):
 )
 def test_at_hash_of_the_access_token_is_accepted(alg, digest):
     assert validate(claims(at_hash=at_hash(digest=digest)), alg=alg).value == TOKEN
+
+
+def test_at_hash_may_end_in_any_letter():
+    asking = operator(issuer=ISSUER, id_token_alg="RS384")  # the one whose half needs no padding
+    endings = set()
+    for token in map(str, range(500)):
+        expected = at_hash(token, hashlib.sha384)
+        raw = json.dumps(claims(at_hash=expected)).encode()
+        assert validate_id_token(raw, asking, nonce=NONCE, access_token=token, now=NOW).value == token
+        endings.add(expected[-1])
+    assert len(endings) == 64
 
 
 def test_at_hash_of_openid_connect_is_reproduced():

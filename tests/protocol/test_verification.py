@@ -117,9 +117,10 @@ def test_device_is_not_sent_unasked_or_unknown(send_device, address):
     assert json.loads(request.body) == {"phoneNumber": "+34600000001"}
 
 
-def test_root_with_a_slash_at_its_end_makes_no_double_slash():
-    request = verify_request(operator(api_root="https://operator.example/v1/"), BEARER, NUMBER)
-    assert request.url == "https://operator.example/v1/number-verification/verify"
+@pytest.mark.parametrize("root", ["https://operator.example/v1", "https://operator.example/MX"])
+def test_root_with_a_slash_at_its_end_makes_no_double_slash(root):
+    request = verify_request(operator(api_root=f"{root}/"), BEARER, NUMBER)
+    assert request.url == f"{root}/number-verification/verify"
 
 
 @pytest.mark.parametrize("operation", [verify_request, lambda asked, token, _: share_request(asked, token)])
