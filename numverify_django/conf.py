@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
@@ -150,9 +150,16 @@ def _load():
     if "peppers" not in values:
         values["peppers"] = _derived_peppers()
     if not found:
-        settings = Settings(operators=operators, **values)
+        settings = Settings(operators=_apart(operators), **values)
         found = list(_too_short_a_memory(settings))
     return (None, found) if found else (settings, [])
+
+
+def _apart(operators):
+    """Return ``operators``, each knowing where the others are."""
+    return tuple(
+        replace(one, rivals=frozenset().union(*(other.places for other in operators)) - one.places) for one in operators
+    )
 
 
 def _too_short_a_memory(settings):
@@ -186,6 +193,8 @@ def _read(raw, readers, where, found, apart=frozenset()):
 def _unknown(key, known, where):
     close = difflib.get_close_matches(str(key).upper(), known, n=1)
     hint = f"Did you mean '{close[0]}'?" if close else f"Known keys: {', '.join(sorted(known))}."
+    if key in OPERATOR_KEYS:
+        hint = "It is a key of an operator: put it into that dict."
     return Problem("E002", f"{where} has an unknown key '{key}'.", hint)
 
 

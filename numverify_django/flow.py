@@ -119,15 +119,8 @@ def receive(claimed):
 @sensitive_variables()
 def verify(request, claimed, response):
     """Spend the code for a token and the token for the one paid call; return the Verification, or raise."""
-    circuit = limits.Circuit(claimed.operator)
-    circuit.enter()
-    try:
-        talk = _talk(claimed, response, session.client_address(request))
-        verification = transport.run(talk, claimed.deadline, str(claimed.attempt.correlator))
-    except NumberVerifyError as error:
-        circuit.leave(error)
-        raise
-    circuit.leave()
+    talk = _talk(claimed, response, session.client_address(request))
+    verification = _asked(claimed.operator, talk, claimed.deadline, str(claimed.attempt.correlator))
     if not claimed.operator.serves(verification.number):
         raise ResponseInvalid("the operator vouches for a number outside its PREFIXES")
     return verification
@@ -180,11 +173,19 @@ def _level(error):
 
 
 def _metadata(operator, deadline):
+    return _asked(operator, _directory.metadata(operator), deadline)
+
+
+def _asked(operator, conversation, deadline, correlator=""):
+    """Return what ``conversation`` returns; where it asks the operator, its circuit lets it or not, and learns."""
+    circuit = limits.Circuit(operator)
     try:
-        return transport.run(_directory.metadata(operator), deadline)
+        found = transport.run(conversation, deadline, correlator, circuit.enter)
     except NumberVerifyError as error:
-        limits.Circuit(operator).leave(error)
+        circuit.leave(error)
         raise
+    circuit.leave()
+    return found
 
 
 def _fingerprint(operator, metadata):

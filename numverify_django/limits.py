@@ -22,6 +22,7 @@ from .protocol.exceptions import (
     ResponseInvalid,
     ResponseTooLarge,
     TokenInvalid,
+    TokenRefused,
     TooManyTries,
 )
 
@@ -47,35 +48,46 @@ def check(operator, number, browser, address):
     if by_address is not None:
         counted["address"] = {"address_digest": by_address}
     for name, columns in counted.items():
-        _check(TooManyTries, name, Q(**columns))
-    _check(BudgetSpent, "operator", _may_cost(operator))
+        _check_count(name, **columns)
+    _check_budget(operator)
 
 
 def check_budget(operator, attempt):
     """Delete ``attempt`` and raise BudgetSpent where others that began at the same instant have spent the rest."""
     try:
-        _check(BudgetSpent, "operator", _may_cost(operator) & ~Q(pk=attempt.pk))
+        _check_budget(operator, ~Q(pk=attempt.pk))
     except BudgetSpent:
         attempt.delete()
         raise
 
 
-def _may_cost(operator):
-    """What was asked of ``operator`` or still may be: the cap holds however many come back at once."""
-    is_open = Q(outcome=Outcome.PENDING, expires_at__gt=timezone.now())
-    return Q(operator=operator.name) & (Q(claimed_at__isnull=False) | is_open)
-
-
-def _check(error, name, which):
-    limit = conf.get().rate_limits[name]
+def _check_budget(operator, *others):
+    """Raise BudgetSpent where what was asked of ``operator`` lately, or still may be, is all that the cap allows."""
+    limit, now = conf.get().rate_limits["operator"], timezone.now()
     if limit is None:
         return
+    since = now - timedelta(seconds=limit[1])
+    is_open = Q(outcome=Outcome.PENDING, expires_at__gt=now)
+    which = Q(*others, Q(claimed_at__gt=since) | is_open, operator=operator.name)
+    # Who came back lately began at most a lifetime before.
+    began = since - timedelta(seconds=conf.get().attempt_lifetime)
+    _check(BudgetSpent, "operator", which, limit, began)
+
+
+def _check_count(name, **columns):
+    limit = conf.get().rate_limits[name]
+    if limit is not None:
+        _check(TooManyTries, name, Q(**columns), limit, timezone.now() - timedelta(seconds=limit[1]))
+
+
+def _check(error, name, which, limit, began):
+    """Raise ``error`` where ``which`` has as many attempts since ``began`` as ``limit`` allows."""
     count, seconds = limit
-    now = timezone.now()
-    times = VerificationAttempt.objects.filter(which, created_at__gt=now - timedelta(seconds=seconds))
+    times = VerificationAttempt.objects.filter(which, created_at__gt=began)
     oldest = times.order_by("-created_at").values_list("created_at", flat=True)[count - 1 : count].first()
     if oldest is not None:
-        raise error(f"the limit '{name}' is reached", retry_after=seconds - (now - oldest).total_seconds())
+        wait = seconds - (timezone.now() - oldest).total_seconds()
+        raise error(f"the limit '{name}' is reached", retry_after=max(1, wait))
 
 
 def _forgiving(method):
@@ -104,6 +116,7 @@ class Circuit:
         key = f"numverify_django.circuit.{operator.fingerprint}"
         self._faults, self._open, self._probe = f"{key}.faults", f"{key}.open", f"{key}.probe"
         self._patience = operator.timeout
+        self._has_entered = False
         self._known = 0  # faults, as of entering
 
     @_forgiving
@@ -120,12 +133,17 @@ class Circuit:
         is_broken = self._known >= FAULTS_TO_OPEN
         if known.get(self._open) or (is_broken and not cache.add(self._probe, True, self._patience)):
             raise OperatorUnavailable("the circuit is open")
+        self._has_entered = True
 
     @_forgiving
     def leave(self, error=None):
-        """Record how a call ended: with ``error`` (a NumberVerifyError), or well."""
+        """Record how a call ended, if one was made: with ``error`` (a NumberVerifyError), or well."""
+        if not self._has_entered:
+            return
         if isinstance(error, FAULTS):
             self._count_fault()
+        elif isinstance(error, TokenRefused):  # a code that is wrong shows little of the operator
+            cache.delete(self._probe)
         elif self._known:
             cache.delete_many([self._faults, self._probe])
 

@@ -57,4 +57,4 @@ def _is_fetch(request):
     """
     navigates = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
     is_page = request.headers.get("Sec-Fetch-Dest", "document") == "document"
-    return not (navigates and is_page) or "Sec-Purpose" in request.headers or "Purpose" in request.headers
+    return not (navigates and is_page) or pages.is_prefetch(request)

@@ -65,6 +65,11 @@ def safe_next(request, candidate):
         return "/"
 
 
+def is_prefetch(request):
+    """Tell whether the browser asks ahead of a person, who may never come."""
+    return "Sec-Purpose" in request.headers or "Purpose" in request.headers
+
+
 def guard(response):
     """Return ``response`` so that it is kept in no cache and shown in no frame, and other sites are not told of it."""
     add_never_cache_headers(response)

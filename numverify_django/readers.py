@@ -116,7 +116,9 @@ def url(value):
 
 def url_or_name(value):
     """Accept a URL or the name of one, lazy or not; a check resolves it once there is a URLconf."""
-    return value if isinstance(value, Promise) else text(value)
+    if not isinstance(value, Promise) and "/" in text(value) and not value.startswith(("/", "http://", "https://")):
+        raise ValueError("must be a path that begins with /, a URL, or the name of one")
+    return value
 
 
 def callable_or_path(value):
@@ -131,12 +133,11 @@ def limits(defaults):
     """Return a reader that accepts a dict of limits, [count, seconds] or None each, and merges it over ``defaults``."""
 
     def read(value):
-        if (
-            not isinstance(value, dict)
-            or not value.keys() <= defaults.keys()
-            or not all(map(_is_limit, value.values()))
-        ):
-            raise ValueError(f"must be a dict of [count, seconds] or None, for any of {', '.join(defaults)}")
+        wrong = [] if isinstance(value, dict) else ["it"]
+        wrong = wrong or [name for name in value if name not in defaults or not _is_limit(value[name])]
+        if wrong:
+            known = ", ".join(defaults)
+            raise ValueError(f"must be a dict of [count, seconds] or None, for any of {known}: {wrong[0]} is not")
         return MappingProxyType({**defaults, **{name: limit and tuple(limit) for name, limit in value.items()}})
 
     return read

@@ -77,10 +77,11 @@ class _Bounds:
             raise ResponseTooLarge("head, body and framing together")
 
 
-def run(conversation, deadline, correlator=""):
+def run(conversation, deadline, correlator="", before=None):
     """Return what ``conversation`` returns once its requests are answered; raise what it raises.
 
-    ``correlator`` is sent as ``x-correlator`` with every request.
+    ``correlator`` is sent as ``x-correlator`` with every request. ``before`` is called ahead of the first, where there
+    is one; a NumberVerifyError of it counts as that request's.
     """
     proceed = partial(next, conversation)
     while True:
@@ -89,6 +90,9 @@ def run(conversation, deadline, correlator=""):
         except StopIteration as finished:
             return finished.value
         try:
+            if before is not None:
+                before()
+                before = None
             proceed = partial(conversation.send, send(request, deadline, correlator))
         except NumberVerifyError as error:
             proceed = partial(conversation.throw, error)

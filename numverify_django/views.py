@@ -25,6 +25,8 @@ from .protocol.phone import PhoneNumber
 
 logger = logging.getLogger(__name__)
 
+FIELDS = [*PhoneNumberForm.base_fields, "retry"]  # of which each is sent once
+
 
 class CsrfCheck(CsrfViewMiddleware):
     """Django's check, whose refusal is a page of ours: a login in another tab is enough to fail it."""
@@ -35,15 +37,20 @@ class CsrfCheck(CsrfViewMiddleware):
             request.encoding = "utf-8"  # not what the request says: Django fails in "hex", "idna" and "utf-16"
             request.POST  # noqa: B018
         except (BadRequest, MultiPartParserError, SuspiciousOperation):
-            flow.forget_query(request)
-            logger.info("request refused: it cannot be read")
-            return pages.show_failure(request, pages.NOT_OPEN, pages.safe_next(request, ""), status=400)
+            return self._refuse(request, "it cannot be read", 400)
+        if any(len(request.POST.getlist(name)) > 1 for name in FIELDS):
+            return self._refuse(request, "a field is repeated", 400)
         return super().process_view(request, *args)
 
     def _reject(self, request, reason):
+        return self._refuse(request, reason.partition(" - ")[0], 403)  # what follows quotes the request's headers
+
+    def _refuse(self, request, why, status):
         flow.forget_query(request)  # a form posted to the callback has a code in its address
-        logger.info("form refused: %s", reason.partition(" - ")[0])  # what follows quotes the request's headers
-        return pages.show_failure(request, pages.NOT_OPEN, pages.safe_next(request, ""), status=403)
+        logger.info("form refused: %s", why)
+        response = pages.show_failure(request, pages.NOT_OPEN, pages.safe_next(request, ""), status=status)
+        response["Referrer-Policy"] = CallbackView.referrer_policy
+        return response
 
 
 @method_decorator(login_not_required, name="dispatch")
@@ -145,6 +152,9 @@ class CallbackView(NumberVerificationView):
 
     def get(self, request):
         """Finish the attempt that this callback belongs to, or say why it cannot be."""
+        if pages.is_prefetch(request):  # which spends nothing: the browser asks again when the person comes
+            flow.forget_query(request)
+            return pages.show_failure(request, pages.NOT_OPEN, "", status=503)
         try:
             claimed = flow.claim(request)
         except NumberVerifyError as error:

@@ -47,11 +47,17 @@ class OwnAuthenticationMiddleware(AuthenticationMiddleware):
     """A site's own."""
 
 
+def cache(backend):
+    """Return CACHES with this backend."""
+    return {"default": {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": "redis://127.0.0.1:6379/15"}}
+
+
 def numverify(operator=(), **others):
     """Return the settings of a careful site; a key that is ``...`` is left out."""
     given = CAREFUL | others
     kept = {key: value for key, value in given.items() if value is not ...}
-    return {"NUMVERIFY": {"OPERATORS": {"movil": OPERATOR | dict(operator)}} | kept}
+    configured = {"OPERATORS": {"movil": OPERATOR | dict(operator)}} | kept
+    return {"NUMVERIFY": configured, "CACHES": cache("redis.RedisCache")}
 
 
 @pytest.fixture
@@ -112,6 +118,8 @@ CASES = [
     Case("E010", "SCOPES", numverify({"SCOPES": ["dpv:A", "b"]}), numverify({"SCOPES": ["openid", "dpv:A", "b"]})),
     Case("E028", "LOGIN_REDIRECT_URL", {"LOGIN_REDIRECT_URL": "no-such-url"}, {"LOGIN_REDIRECT_URL": "/"}),
     Case("W001", "PEPPERS", numverify(PEPPERS=...), numverify(PEPPERS=CAREFUL["PEPPERS"])),
+    Case("W011", "CACHES", {"CACHES": cache("locmem.LocMemCache")}, {"CACHES": cache("redis.RedisCache")}),
+    Case("W011", "CACHES", {"CACHES": cache("dummy.DummyCache")}, {"CACHES": cache("db.DatabaseCache")}),
     Case("W002", "ALLOW_STAFF", numverify(ALLOW_STAFF=True), numverify(ALLOW_STAFF=False)),
     Case("W003", "FALLBACK_URL", numverify(FALLBACK_URL=...), numverify(FALLBACK_URL="/accounts/login/")),
     Case("W004", "STORE_NUMBER", numverify(STORE_NUMBER="full"), numverify(STORE_NUMBER="masked")),
@@ -133,7 +141,7 @@ def test_careful_site_is_silent(site):
 
 def test_site_as_the_readme_sets_it_up_is_warned_of_its_peppers_and_its_only_way_in(settings):
     settings.NUMVERIFY = {"OPERATORS": {"telefonica": OPERATOR}}
-    assert (ids(deploy=False), ids(deploy=True)) == ([], ["W001", "W003"])
+    assert (ids(deploy=False), ids(deploy=True)) == ([], ["W001", "W003", "W011"])
 
 
 @each_case
@@ -160,7 +168,7 @@ def test_message_has_a_hint_and_names_the_setting_to_change(site, case):
 @each_case
 def test_choices_are_warned_of_at_deployment_only(site, case):
     site(case.broken)
-    assert ids(deploy=False) == ([] if case.id.startswith("W00") else [case.id])
+    assert ids(deploy=False) == ([] if case.id.startswith(("W00", "W011")) else [case.id])
 
 
 @each_case
@@ -317,7 +325,7 @@ def test_backend_that_makes_the_accounts_may_have_any_user_model(demanding, sett
     ("first", "warned"),
     [({}, []), ({"ID_TOKEN": "absent"}, ["W006", "W009"]), ({"ID_TOKEN": "absent", "RESPONSE_ISS": True}, ["W006"])],
 )
-def test_one_of_several_operators_must_say_who_it_is(settings, first, warned):
+def test_one_of_several_operators_must_say_who_it_is(site, settings, first, warned):
     operators = {"movil": OPERATOR | first, "other": OPERATOR}
     settings.NUMVERIFY = CAREFUL | {"OPERATORS": operators}
     assert ids() == warned

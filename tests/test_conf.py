@@ -158,6 +158,7 @@ def test_defaults_of_an_operator_are_the_documented_ones(site):
         **{"assertion_audience": "endpoint", "id_token": "required", "id_token_alg": "RS256", "response_iss": None},
         **{"pkce": True, "purpose": None, "scopes": None, "operation": "verify", "hashed": False},
         **{"login_hint": "none", "send_device": False, "prefixes": COUNTRIES, "timeout": 10, "allow_loopback": False},
+        "rivals": frozenset(),
     }
 
 
@@ -285,6 +286,7 @@ WRONG = {
     "PEPPERS": [*LIST, [], [PEPPER, "short"], PEPPER, None],
     "TRUSTED_PROXIES": [*LIST, [""], ["10.0.0.0/99"], ["proxy.example"], None],
     "LOGIN_POLICY": CALLABLE,
+    "FALLBACK_URL": (None, *TEXT, "accounts/login/", "ftp://site.example/"),
     "RATE_LIMITS": [None, [], 5, {"sesion": [1, 1]}, *({"session": limit} for limit in WRONG_LIMITS)],
 }
 EACH_WRONG = [(key, value) for key, values in WRONG.items() for value in values]
@@ -426,3 +428,31 @@ def test_everything_that_is_wrong_is_listed(settings):
 def test_get_raises_the_first_thing_that_is_wrong(site):
     site(ALLOW_STAFF=1, TIMEOUT=0)
     assert str(refused(Misconfigured, conf.get)) == "NUMVERIFY['ALLOW_STAFF'] must be True or False."
+
+
+def test_operators_know_the_places_of_the_others(settings):
+    other = GOOD | {"ISSUER": "https://Other.example/tenant", "TOKEN_ENDPOINT": "https://token.example:8443/token"}
+    settings.NUMVERIFY = {"OPERATORS": {"movil": GOOD, "other": other}}
+    movil, _ = conf.get().operators
+
+    assert movil.rivals == {("other.example", 443), ("token.example", 8443)}
+    for url in ("https://other.example/x", "https://OTHER.example.:443/x", "https://token.example:8443/y"):
+        with pytest.raises(Misconfigured):
+            movil.check_url(url)
+    movil.check_url("https://token.example/another-port")
+
+
+def test_operators_of_one_host_are_no_rivals(settings):
+    other = GOOD | {"CLIENT_ID": "another"}
+    settings.NUMVERIFY = {"OPERATORS": {"movil": GOOD, "other": other}}
+    assert [operator.rivals for operator in conf.get().operators] == [frozenset()] * 2
+
+
+def test_key_of_an_operator_is_sent_to_its_dict(settings):
+    settings.NUMVERIFY = {"OPERATORS": {"movil": GOOD}, "TIMEOUT": 5}
+    assert [problem.hint for problem in conf.problems()] == ["It is a key of an operator: put it into that dict."]
+
+
+def test_wrong_limit_is_named(site):
+    site(**{"RATE_LIMITS": {"numer": [1, 60]}})
+    assert "numer is not" in told()[0][1]

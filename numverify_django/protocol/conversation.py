@@ -184,11 +184,12 @@ def _is_complete(operator):
 def _metadata(operator, document):
     """Return the Metadata of the settings, completed by the discovery ``document``; what is configured wins."""
     found = {
-        name: getattr(operator, name) or document.get(name) or None
+        name: getattr(operator, name) or document.get(name)
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
     }
-    for url in filter(None, found.values()):
-        operator.check_url(url)
+    for url in found.values():
+        if url is not None:
+            operator.check_url(url)
     if not (found["authorization_endpoint"] and found["token_endpoint"]):
         raise Misconfigured("the discovery document names no authorization or token endpoint")
     if operator.id_token == "required" and not found["jwks_uri"]:  # noqa: S105

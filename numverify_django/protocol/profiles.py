@@ -129,6 +129,7 @@ class Operator:
     prefixes: tuple[str, ...] = ()
     timeout: float = 10.0
     allow_loopback: bool = False
+    rivals: frozenset = frozenset()  # places of the site's other operators, which no document may lead to
 
     def serves(self, number):
         """Tell whether ``number`` is one of the operator's countries (PREFIXES; none means any)."""
@@ -150,10 +151,17 @@ class Operator:
         """Raise Misconfigured unless ``url`` is https to a public host, or on ISSUER's allowed loopback origin."""
         try:
             fine = URL.fullmatch(url) and (self._is_own_loopback(url) or _is_public(url))
+            fine = fine and _place(url) not in self.rivals  # whose assertions and secrets are none of its business
         except (ValueError, TypeError):
             fine = False
         if not fine:
-            raise exceptions.Misconfigured("an operator's URL must be https and lead to a public host")
+            raise exceptions.Misconfigured("an operator's URL must be https and lead to a public host of its own")
+
+    @property
+    def places(self):
+        """The hosts and ports at which this operator is configured."""
+        urls = (self.issuer, self.discovery_url, self.authorization_endpoint, self.token_endpoint)
+        return frozenset(map(_place, filter(None, urls)))
 
     def _is_own_loopback(self, url):
         return (
@@ -186,6 +194,12 @@ FINGERPRINTED = {
 def origin(url):
     """Return scheme and network location of ``url``, which name where a request goes."""
     return tuple(urlsplit(url)[:2])
+
+
+def _place(url):
+    """Return the host and port that ``url`` leads to, however they are written."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").rstrip("."), parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 def is_loopback(host):

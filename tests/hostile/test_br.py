@@ -154,6 +154,28 @@ def test_br_01_no_other_method_fills_a_form(trial, method):
     trial.nothing()
 
 
+@pytest.mark.parametrize("name", ["Sec-Purpose", "Purpose"])
+def test_br_01_prefetch_of_the_callback_spends_nothing(trial, name):
+    callback = trial.begin()
+    answer = trial.visitor.client.get(callback, headers={name: "prefetch;prerender"})
+    assert (answer.status_code, trial.operator.hops) == (503, ["discovery"])
+
+    trial.come_back(callback)
+    trial.verified()
+
+
+REPEATED = ["phone_number", "next", "operation", "operator", "retry"]
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_form_with_a_field_twice_starts_nothing(trial, name):
+    trial.configure(OPERATION="share")
+    for values in (["", ""], ["600 000 009", "600 000 001"]):
+        assert trial.visitor.client.post(LOGIN, FORM | {name: values}).status_code == 400
+    assert trial.visitor.client.post(FILL, {"next": ["/filled/", "/home/"]}).status_code == 400
+    trial.nothing()
+
+
 def test_br_01_link_of_another_site_starts_no_step_up(trial):
     trial.log_in()
     age_proof(trial.visitor)

@@ -778,6 +778,24 @@ def test_in_14_proxy_at_a_unix_socket_is_believed_as_this_machine(trial):
     trial.calls = ["discovery"]
 
 
+def test_in_14_budget_of_a_short_window_counts_what_began_before_it(trial):
+    trial.configure(site={"RATE_LIMITS": {"operator": [2, 60], "number_address": None}})
+    waiting = [newcomer(number, trial.responses) for number in range(2)]
+    callbacks = [visitor.visit_operator(visitor.start()) for visitor in waiting]
+    VerificationAttempt.objects.update(created_at=timezone.now() - timedelta(seconds=100))
+    assert newcomer(8, trial.responses).start().status_code == 429
+    for visitor, callback in zip(waiting, callbacks, strict=True):
+        visitor.come_back(callback)
+    assert newcomer(9, trial.responses).start().status_code == 429
+
+    VerificationAttempt.objects.update(claimed_at=timezone.now() - timedelta(seconds=61))
+    trial.log_in()
+    trial.verified()
+    trial.verified()
+    trial.verified([*HONEST, *AGAIN, *AGAIN])
+    trial.configure()
+
+
 def test_in_14_budget_counts_what_may_still_cost(trial):
     trial.configure(site={"RATE_LIMITS": NONE | {"operator": [3, 3600]}})
     done, waiting = Visitor([]), [Visitor([]) for _ in range(2)]

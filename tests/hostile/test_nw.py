@@ -23,12 +23,15 @@ from django.core.management import call_command
 from django.db import connections
 from django.utils import timezone
 
-from numverify_django import conf, limits, transport
+from numverify_django import conf, flow, limits, transport
 from numverify_django.models import VerificationAttempt
+from numverify_django.protocol.conversation import Directory
 
+from ..conftest import Browser
 from . import tokens
-from .conftest import Visitor
+from .conftest import TYPED, Visitor
 from .operator import HONEST, Operator, Reply
+from .test_cc import together
 from .test_tr import (
     AGAIN,
     UNFINISHED,
@@ -659,6 +662,7 @@ def test_nw_06_second_answer_is_not_taken_for_the_next_one(trial, hop):
 # NW-07: an operator that is down for long
 
 KEYS = ["token", "jwks", "verify"]  # what a login costs while nothing but the metadata is known
+WAY = {"FALLBACK_URL": "/password/"}
 FIVE = {  # the hop that fails -> what five logins ask for
     "discovery": ["discovery"] * 5,
     "token": ["discovery", *["token"] * 5],
@@ -667,9 +671,9 @@ FIVE = {  # the hop that fails -> what five logins ask for
 }
 
 
-def down_for_long(trial, hop):
+def down_for_long(trial, hop, way=WAY):
     """Let five logins meet a server error at ``hop``; return the calls they made."""
-    trial.configure(site={"FALLBACK_URL": "/password/", "RATE_LIMITS": {"number_address": None}})
+    trial.configure(site=way | {"RATE_LIMITS": {"number_address": None}})
     for _ in range(5):
         faulty(trial, hop, lambda operator, received: Reply({}, 503))
         trial.refused("operator_unavailable", calls=FIVE[hop])
@@ -720,6 +724,67 @@ def test_nw_07_fault_of_the_one_call_that_is_tried_keeps_the_others_away(trial):
     trial.log_in()
 
     trial.verified([*calls, "token", *KEYS])
+
+
+def hanging(operator, received):
+    """Never answer."""
+    return lambda connection: time.sleep(5)
+
+
+def test_nw_07_callback_in_a_cold_worker_does_not_wait_for_a_dead_operator(trial, monkeypatch):
+    trial.configure(site={"RATE_LIMITS": {"number_address": None}})
+    callback, other = trial.begin(), trial.visitor
+    trial.visitor = Visitor(trial.responses)
+    calls = down_for_long(trial, "token", way={})
+    monkeypatch.setattr(flow, "_directory", Directory())
+    trial.operator.discovery = hanging
+    begun = time.monotonic()
+    other.come_back(callback)
+
+    assert time.monotonic() - begun < 1
+    assert trial.operator.hops == calls
+    trial.expected.insert(0, ("unavailable", "operator_unavailable"))
+    half_open()
+
+
+def test_nw_07_one_start_alone_tries_a_dead_operator_again(transactional_db, live_server, trial, monkeypatch):
+    trial.configure(site={"RATE_LIMITS": {"number_address": None}}, TIMEOUT=1)
+    for _ in range(5):
+        faulty(trial, "discovery", lambda operator, received: Reply({}, 503))
+    half_open()
+    trial.operator.discovery = hanging
+    browsers = [Browser(live_server.url) for _ in range(6)]
+    answers = together(lambda browser: browser.log_in(TYPED, allow_redirects=False), browsers)
+
+    assert {answer.status_code for answer in answers} <= {302, 503}
+    assert trial.operator.hops == ["discovery"] * 6
+    trial.expected = list(VerificationAttempt.objects.order_by("pk").values_list("outcome", "reason"))
+    assert set(trial.expected) == {("unavailable", "operator_unavailable"), ("unavailable", "operator_timeout")}
+    trial.calls = ["discovery"] * 6
+    trial.responses.clear()
+    trial.check_page = lambda: None  # the last page was shown to a browser of the live site
+    half_open()
+
+
+def test_nw_07_wrong_codes_between_faults_do_not_hide_them(trial):
+    trial.configure(site={"RATE_LIMITS": {"number_address": None}})
+    calls = []
+    for number in range(5):
+        trial.operator.token = HONEST["token"]
+        trial.operator.verify = lambda operator, received: Reply({}, 503)
+        trial.log_in()
+        calls += ["discovery", "token", "jwks", "verify"] if number == 0 else AGAIN
+        trial.refused("operator_unavailable", calls=calls)
+        trial.operator.token = lambda operator, received: Reply({"error": "invalid_grant"}, 400)
+        if number < 4:
+            trial.log_in()
+            calls += ["token"]
+            trial.refused("token_refused", calls=calls)
+    assert trial.visitor.start().status_code == 503
+    half_open()
+    trial.operator.restore()
+    trial.log_in()
+    trial.verified([*calls, *AGAIN])
 
 
 def test_nw_07_answers_that_a_person_causes_open_nothing(trial):

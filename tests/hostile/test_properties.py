@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import uuid
 from urllib.parse import urljoin, urlsplit
 
 import pytest
@@ -10,11 +11,13 @@ from django.core.cache import cache
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import include, path, re_path
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from numverify_django import conf
 from numverify_django.decorators import number_verified_required
-from numverify_django.models import VerificationAttempt
+from numverify_django.models import VerificationAttempt, VerifiedNumber
 
 from .conftest import CLIENT_SECRET, HOST, NUMBER, TYPED, Visitor, is_from_the_test, make_user
 from .operator import Reply
@@ -189,15 +192,25 @@ def test_no_changed_header_is_a_500_or_asks_anybody_else(site, changed):
 @many
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_step_up_of_any_path_stays_on_this_site(site, rest, query):
-    client = Client(SERVER_NAME=HOST)
-    client.force_login(make_user(f"user{VerificationAttempt.objects.count()}-{rest!a}-{query!a}"[:140]))
-    response = client.get(f"/guarded/{rest}", {"q": query})
+    cache.clear()
+    user = make_user(f"user{uuid.uuid4()}")
+    VerifiedNumber.objects.update_or_create(
+        number=NUMBER, defaults={"user": user, "operator": conf.get().operators[0].name, **DATES}
+    )
+    visitor = Visitor([])
+    visitor.client.force_login(user)
+    response = visitor.client.get(f"/guarded/{rest}", {"q": query})
+    expect_no_leak(site, visitor.client.responses)
 
     assert response.status_code in (302, 404)
     if response.status_code == 302:
-        assert response["Location"].startswith("/numverify/login/?next=%2Fguarded%2F")
+        back = visitor.client.get(visitor.visit_operator(response))
+        assert urlsplit(back["Location"])[:2] == ("", "")
+        assert back["Location"].startswith("/guarded/")
+        expect_no_leak(site, [back])
 
 
+DATES = {"first_verified_at": timezone.now(), "last_verified_at": timezone.now()}
 REST = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
 STARTS = st.sampled_from(["", "//", "/\\", "https:", "javascript:", "/", "\\\\"])
 
@@ -207,6 +220,7 @@ STARTS = st.sampled_from(["", "//", "/\\", "https:", "javascript:", "/", "\\\\"]
 def test_next_never_leaves_this_site(site, start, rest):
     visitor = Visitor([])
     response = visitor.client.get(visitor.visit_operator(visitor.start(next=start + rest)))
+    expect_no_leak(site, visitor.client.responses)
     leads_to = urlsplit(urljoin(f"http://{HOST}/numverify/callback/", response["Location"].replace("\\", "/")))
 
     assert visitor.user_id is not None

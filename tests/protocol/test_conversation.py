@@ -127,6 +127,13 @@ def test_document_of_another_issuer_is_refused(issuer):
     refused(Misconfigured, find, Wire(discovery=discovery(issuer=issuer)))
 
 
+@pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint", "jwks_uri"])
+def test_document_that_leads_to_another_operator_of_the_site_is_refused(name):
+    wire = Wire(discovery=discovery(**{name: "https://a.example.com/oidc/token"}))
+    asking = at_issuer(rivals=frozenset({("a.example.com", 443)}))
+    refused(Misconfigured, wire.carry, Directory(Clock()).metadata(asking))
+
+
 def test_document_without_an_issuer_is_refused():
     document = {name: value for name, value in discovery().parse().items() if name != "issuer"}
     refused(Misconfigured, find, Wire(discovery=answer(document)))

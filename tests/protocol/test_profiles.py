@@ -290,7 +290,7 @@ def test_plain_http_of_a_public_issuer_is_refused_even_where_loopback_is_allowed
 
 def test_refusal_does_not_repeat_the_url():
     error = refused(Misconfigured, operator().check_url, "https://user:password@10.0.0.1/")
-    assert str(error) == "an operator's URL must be https and lead to a public host"
+    assert str(error) == "an operator's URL must be https and lead to a public host of its own"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.255.0.1", "::1", "localhost"])
