@@ -268,11 +268,11 @@ def test_operator_that_cannot_be_asked_fails_at_the_start(phone, sandbox, fault,
 
 def test_operator_that_is_slow_at_discovery_costs_the_start_its_timeout_at_most(phone, configure, sandbox):
     configure(TIMEOUT=1)
-    sandbox.set(fault={"endpoint": "discovery", "delay": 3})
+    sandbox.set(fault={"endpoint": "discovery", "delay": 5})
     begun = time.monotonic()
     phone.start(GOOD)
 
-    assert 1 <= time.monotonic() - begun < 2
+    assert 1 <= time.monotonic() - begun < 4
     assert the_attempt().reason == "operator_timeout"
 
 

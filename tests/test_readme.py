@@ -202,7 +202,7 @@ def site(project):
 
 
 def wait_for(url):
-    for _ in range(100):
+    for _ in range(300):  # half a minute and more: a machine may be busy
         try:
             return requests.get(url, timeout=5)
         except requests.ConnectionError:
