@@ -152,9 +152,9 @@ class CallbackView(NumberVerificationView):
 
     def get(self, request):
         """Finish the attempt that this callback belongs to, or say why it cannot be."""
-        if pages.is_prefetch(request):  # which spends nothing: the browser asks again when the person comes
+        if pages.is_prefetch(request):  # which spends nothing: what failed is asked again when the person comes
             flow.forget_query(request)
-            return pages.show_failure(request, pages.NOT_OPEN, "", status=503)
+            return pages.show_failure(request, pages.NOT_OPEN, "", status=400)
         try:
             claimed = flow.claim(request)
         except NumberVerifyError as error:

@@ -200,8 +200,9 @@ class Trial:
         assert [response.status_code for response in self.responses if response.status_code == 500] == [], "I3"
         errors = [record for record in self.recorded if record.levelno >= logging.ERROR]
         told = [record.getMessage() for record in errors if record.name == "django.request"]
-        # A site that is misconfigured answers 503; nothing else is an error of Django's.
-        assert [text for text in told if not text.startswith("Service Unavailable")] == [], "I3"
+        # Django mails these to ADMINS: a site that is broken answers 503, and nothing else is worth a mail.
+        is_broken = any(record.name.startswith("numverify_django") for record in errors)
+        assert [text for text in told if not (is_broken and text.startswith("Service Unavailable"))] == [], "I3"
 
     def check_headers(self):
         for response in self.responses:

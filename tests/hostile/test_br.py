@@ -158,7 +158,7 @@ def test_br_01_no_other_method_fills_a_form(trial, method):
 def test_br_01_prefetch_of_the_callback_spends_nothing(trial, name):
     callback = trial.begin()
     answer = trial.visitor.client.get(callback, headers={name: "prefetch;prerender"})
-    assert (answer.status_code, trial.operator.hops) == (503, ["discovery"])
+    assert (answer.status_code, trial.operator.hops) == (400, ["discovery"])
 
     trial.come_back(callback)
     trial.verified()
