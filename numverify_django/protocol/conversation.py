@@ -68,7 +68,10 @@ class Directory:
             if self._held[key].since < came:
                 # A bad signature by a known key uses up nobody's look for a new one.
                 yield from self._refetch_keys(key, metadata, why=bool(candidates))
-        return jose.verify(token, self._held[key].value.candidates(kid, algorithm), algorithm)
+            newest = self._held[key].value
+            if newest is known:
+                raise
+        return jose.verify(token, newest.candidates(kid, algorithm), algorithm)
 
     def _refetch_keys(self, key, metadata, why):
         """Yield the key request unless one was made lately for the same reason ``why``.
@@ -106,6 +109,9 @@ class Directory:
         for key, held in list(self._held.items()):
             if held.since < moment:
                 self._held.pop(key, None)
+        for which, at in list(self._refetched.items()):
+            if at < moment:
+                self._refetched.pop(which, None)
 
 
 def discover(operator, patience=None):

@@ -2,10 +2,11 @@
 
 import json
 import threading
+from contextlib import suppress
 
 import pytest
 
-from numverify_django.protocol import conversation
+from numverify_django.protocol import conversation, jose
 from numverify_django.protocol import exceptions as e
 from numverify_django.protocol.conversation import PATIENCE, Directory, ask, exchange
 from numverify_django.protocol.exceptions import IdTokenInvalid, Misconfigured, OperatorTimeout, OperatorUnavailable
@@ -366,6 +367,30 @@ def test_keys_that_another_login_fetched_since_the_token_came_are_tried():
     with pytest.raises(StopIteration) as finished:
         slow.send(jwks(OURS))  # those of before the rotation, which another login has got over
     assert json.loads(finished.value.value) == claims()
+
+
+def test_keys_that_stay_the_same_are_tried_once(monkeypatch):
+    tried, verify = [], jose.verify
+    monkeypatch.setattr(jose, "verify", lambda *args: tried.append(args) or verify(*args))
+    directory, wire = Directory(Clock()), Wire(jwks=jwks(OURS))
+    foreign = id_token(key=private_key(name="foreign"))
+    for number in (1, 3, 4):  # fetched just now; fetched once more; and not again within the cool-down
+        refused(IdTokenInvalid, verified, directory, wire, foreign)
+        assert len(tried) == number
+
+
+def test_what_an_operator_published_long_ago_is_forgotten():
+    clock, wire = Clock(), Wire(jwks=jwks(OURS))
+    directory, asking = Directory(clock), at_issuer()
+    for number in range(50):
+        moved = metadata(jwks_uri=f"{ISSUER}/jwks-{number}")
+        for kid in (KID, "unknown"):
+            with suppress(IdTokenInvalid):
+                wire.carry(directory.verified(id_token(kid=kid), asking, moved))
+        clock.now += 600
+
+    assert len(directory._held) <= 7_200 / 600 + 1
+    assert len(directory._refetched) <= 7_200 / 600 + 1
 
 
 def test_cool_down_counts_from_the_last_refetch():
