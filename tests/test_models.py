@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from numverify_django import conf
@@ -184,6 +184,22 @@ class TestPrune:
         attempt.refresh_from_db()
         assert attempt.user is None
         assert not VerifiedNumber.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "spelled", ["0034600000001", "34600000001", "+34 600000001", "+0600000001", "+346", "", "+34a"]
+)
+def test_number_in_another_spelling_gets_into_no_row(spelled):
+    user, now = get_user_model().objects.create_user("somebody"), timezone.now()
+    facts = {"user": user, "operator": "o", "first_verified_at": now, "last_verified_at": now}
+    with pytest.raises(ValueError, match=r"E\.164"):
+        VerifiedNumber.objects.create(number=spelled, **facts)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        VerifiedNumber.objects.bulk_create([VerifiedNumber(number=spelled, **facts)])
+    VerifiedNumber.objects.enrol(user, PhoneNumber("+34600000001"), "o")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        VerifiedNumber.objects.update(number=spelled)
 
 
 @pytest.mark.django_db

@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 import os
+import re
 import socket
 import ssl
 import struct
@@ -742,6 +743,14 @@ def test_operator_is_asked_again_after_every_fault(listen):
         assert get(server.url).body == b"fine"
 
 
+@pytest.mark.parametrize("rest", ["?msisdn=S3CRET", "/path?msisdn=S3CRET", "#S3CRET"])
+def test_fault_tells_of_an_address_the_host_alone(listen, rest):
+    url = listen(lambda server, connection: None).url
+    with pytest.raises(OperatorUnavailable) as raised:
+        get(url + rest)
+    assert re.fullmatch(f"jwks at {url.partition('//')[2]}: [A-Za-z]+", str(raised.value))
+
+
 @pytest.mark.parametrize("fault", [sending(b"garbage S3CRET\r\n\r\n"), sending(b"HTTP/1.1 200 OK\r\nS3CRET\r\n\r\n{}")])
 def test_fault_is_logged_without_what_was_sent_or_received(listen, caplog, fault):
     caplog.set_level(logging.DEBUG)
@@ -922,6 +931,13 @@ def test_dripped_answer_over_tls_is_a_timeout(listen, tls, head):
     ((said, took),) = ask_trusting(file, listen(serve, context).url, SHORT)
     assert said == "operator_timeout"
     assert SHORT <= took < SHORT + SLACK
+
+
+@pytest.mark.parametrize(("tickets", "verdict"), [(2, "{}"), (3000, "response_too_large")])
+def test_records_of_tls_that_bring_no_data_are_counted(listen, tls, tickets, verdict):
+    context, file = tls()
+    context.num_tickets = tickets  # each some 200 bytes, after the handshake and ahead of the answer
+    assert [said for said, _ in ask_trusting(file, listen(answering(http(b"{}")), context).url)] == [verdict]
 
 
 def test_truncated_tls_answer_is_unavailable(listen, tls):
