@@ -152,6 +152,15 @@ def check_sessions(app_configs, **kwargs):
     return found
 
 
+@register(Tags.caches, deploy=True)
+def check_cache(app_configs, **kwargs):
+    """Report a default cache that each worker has for itself."""
+    if not django_settings.CACHES["default"]["BACKEND"].endswith(("LocMemCache", "DummyCache")):
+        return []
+    hint = "Set CACHES['default'] to one that all workers share: else each must find a dead operator for itself."
+    return [Warning("The default cache is not shared.", hint=hint, id="numverify.W011")]
+
+
 @register(Tags.security, deploy=True)
 def check_choices(app_configs, **kwargs):
     """Report the ways in which a site chose less than the safe default."""
@@ -174,9 +183,6 @@ def check_choices(app_configs, **kwargs):
     if settings.store_number == "full":
         hint = "Set NUMVERIFY['STORE_NUMBER'] to 'masked' unless the law asks you to keep numbers."
         found.append(Warning("The audit keeps whole numbers.", hint=hint, id="numverify.W004"))
-    if django_settings.CACHES["default"]["BACKEND"].endswith(("LocMemCache", "DummyCache")):
-        hint = "Set CACHES['default'] to one that all workers share: else each must find a dead operator for itself."
-        found.append(Warning("The default cache is not shared.", hint=hint, id="numverify.W011"))
     for operator in settings.operators:
         found.extend(_check_operator(operator, is_alone=len(settings.operators) == 1))
     return found
