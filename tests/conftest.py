@@ -4,6 +4,7 @@ import itertools
 import signal
 import subprocess
 import sys
+from html.parser import HTMLParser
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -58,6 +59,35 @@ class Sandbox:
         self._process.terminate()
         self._process.wait(timeout=10)
         self._process.stdout.close()
+
+
+class Page(HTMLParser):
+    """The elements of a page: a list of (tag, attributes)."""
+
+    def __init__(self, response):
+        super().__init__()
+        self.elements = []
+        self.feed(response.content.decode())
+
+    def handle_starttag(self, tag, attrs):
+        """Add an element."""
+        self.elements.append((tag, dict(attrs)))
+
+    def find(self, **attributes):
+        """Return the attributes of the elements that have these."""
+        wanted = attributes.items()
+        return [found for _, found in self.elements if wanted <= found.items()]
+
+    @property
+    def field(self):
+        """The attributes of the field for the number."""
+        (field,) = self.find(name="phone_number")
+        return field
+
+    def addresses(self):
+        """Return every address that the page leads to or loads."""
+        names = ("href", "src", "action", "formaction", "content")
+        return [found[name] for _, found in self.elements for name in names if name in found]
 
 
 class Phone:

@@ -2,42 +2,19 @@
 
 import html
 import time
-from html.parser import HTMLParser
 
 import pytest
 
 from numverify_django.forms import PhoneNumberForm
 from numverify_django.models import VerificationAttempt
 
-from .conftest import Phone
+from .conftest import Page, Phone
 from .test_login import GOOD, OTHER
 
 MISSING, CHARACTERS = "Enter your mobile number", "Use digits only"
 NOT_MOBILE = "Enter the number of a mobile, like 612 34 56 78"
 INCOMPLETE = "Enter a mobile number with all its digits, like 612 34 56 78"
 ABROAD = "Enter a mobile number that begins with +34, +49 or +55"
-
-
-class Page(HTMLParser):
-    """The elements of a page: a list of (tag, attributes)."""
-
-    def __init__(self, response):
-        super().__init__()
-        self.elements = []
-        self.feed(response.content.decode())
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def find(self, **attributes):
-        """Return the attributes of the elements that have these."""
-        wanted = attributes.items()
-        return [found for _, found in self.elements if wanted <= found.items()]
-
-    @property
-    def field(self):
-        (field,) = self.find(name="phone_number")
-        return field
 
 
 def errors_of(response):

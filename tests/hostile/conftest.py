@@ -12,7 +12,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import pytest
 import requests
@@ -38,6 +38,9 @@ CLIENT_SECRET = "the-client-secret-of-the-site"
 TIMEOUT = 2  # seconds for the operator's calls of one callback
 MEMORY = 20 * 1024  # KiB by which a trial may raise the process's peak
 NAMES = itertools.count()
+HONEST = ["discovery", "token", "jwks", "verify"]  # the calls of a login in a process that knows nothing yet
+SHARED = ["discovery", "token", "jwks", "share"]
+AGAIN = ["token", "verify"]  # what a later login costs
 ENGINES = ["db", "cached_db", "signed_cookies"]
 # Bombs and drips: their figures are printed.
 COSTLY = {"TR-19": "endless body", "TR-20": "compressed body", "JW-11": "endless keys", "NW-02": "a byte at a time"}
@@ -134,7 +137,7 @@ class Trial:
         self.expected.append(found)
         self.calls = list(calls)
 
-    def verified(self, calls=("discovery", "token", "jwks", "verify")):
+    def verified(self, calls=HONEST):
         """Expect one more row, verified, a login, and exactly these calls (hops) in all."""
         self.expected.append(("verified", ""))
         self.calls = list(calls)
@@ -305,6 +308,29 @@ class Trial:
         """Django's exception report about each request, as if it had failed."""
         requests = [response.wsgi_request for response in self.responses]
         return "\n".join(ExceptionReporter(request, None, None, None).get_traceback_text() for request in requests)
+
+
+def newcomer(number, responses):
+    """Return a visitor of another browser at another address, so that no limit counts one's tries with another's."""
+    visitor = Visitor(responses)
+    visitor.client.defaults["REMOTE_ADDR"] = f"198.51.100.{number}"
+    return visitor
+
+
+def params_of(address):
+    """Return the parameters of a URL."""
+    return dict(parse_qsl(urlsplit(address).query))
+
+
+def changed(callback, **params):
+    """Return ``callback`` with parameters changed: ... leaves one out, a list repeats it."""
+    kept = {name: value for name, value in (params_of(callback) | params).items() if value is not ...}
+    return f"/numverify/callback/?{urlencode(kept, doseq=True)}"
+
+
+def error_of(callback, error, **params):
+    """Return ``callback`` with ``error`` instead of its code."""
+    return changed(callback, code=..., error=error, **params)
 
 
 def fresh_peak():

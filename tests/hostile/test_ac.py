@@ -16,11 +16,8 @@ from numverify_django.models import VerificationAttempt, VerifiedNumber
 from numverify_django.protocol import exceptions
 from numverify_django.protocol.phone import InvalidNumber, PhoneNumber
 
-from .conftest import NUMBER, Visitor, make_user, users
+from .conftest import AGAIN, HONEST, NUMBER, SHARED, Visitor, make_user, users
 
-HONEST = ["discovery", "token", "jwks", "verify"]
-SHARED = ["discovery", "token", "jwks", "share"]
-AGAIN = ["token", "verify"]
 DENY = {"UNKNOWN_NUMBER": "deny"}
 MODEL = "django.contrib.auth.backends.ModelBackend"
 SPELLINGS = [

@@ -36,26 +36,13 @@ from numverify_django.protocol import exceptions, messages
 from numverify_django.protocol.phone import PhoneNumber
 
 from . import tokens
-from .conftest import CLIENT_SECRET, HOST, NUMBER, TYPED, Visitor, make_user
+from .conftest import AGAIN, CLIENT_SECRET, HONEST, HOST, NUMBER, TYPED, Visitor, error_of, make_user, params_of
 from .operator import Reply
 
 ATTEMPTS, NUMBERS = (f"/admin/numverify_django/{name}/" for name in ("verificationattempt", "verifiednumber"))
-HONEST = ["discovery", "token", "jwks", "verify"]
-AGAIN = ["token", "verify"]
 PEPPER = "pepper-of-the-site-0123456789abcdef"
 MARKUP = "<script>alert('sim')</script>\"'><img src=x onerror=alert(1)>"
 SPELLED = [NUMBER, NUMBER[1:], NUMBER[3:], TYPED]
-
-
-def params_of(callback):
-    """Return the raw parameters of a callback."""
-    return dict(part.split("=", 1) for part in callback.partition("?")[2].split("&"))
-
-
-def error_of(callback, error):
-    """Return ``callback`` with ``error`` instead of its code."""
-    params = params_of(callback)
-    return f"/numverify/callback/?error={error}&state={params['state']}&iss={params['iss']}"
 
 
 def fail_in_a_hook(request, user, attempt):

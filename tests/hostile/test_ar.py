@@ -3,7 +3,7 @@
 import logging
 import secrets
 from datetime import timedelta
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -13,11 +13,22 @@ from django.utils import timezone
 
 from numverify_django.models import OPEN_MAX, VerificationAttempt
 
-from .conftest import CLIENT_SECRET, HOST, NUMBER, TYPED, RecordingClient, Visitor
+from .conftest import (
+    CLIENT_SECRET,
+    HONEST,
+    HOST,
+    NUMBER,
+    TYPED,
+    RecordingClient,
+    Visitor,
+    changed,
+    error_of,
+    newcomer,
+    params_of,
+)
 from .operator import Operator, Reply
 
 CALLBACK = "/numverify/callback/"
-HONEST = ["discovery", "token", "jwks", "verify"]
 NOT_OPEN, UNFINISHED = "This login is no longer open", "The check didn't finish"
 
 
@@ -33,29 +44,6 @@ def keys_of(operator, **changed):
     """Return what the settings say of ``operator``."""
     keys = {"PROFILE": "telefonica", "ISSUER": operator.url, "API_ROOT": f"{operator.url}/v1", "CLIENT_ID": "elsewhere"}
     return keys | {"CLIENT_SECRET": CLIENT_SECRET, "ALLOW_LOOPBACK": True} | changed
-
-
-def params_of(callback):
-    """Return the parameters of a callback."""
-    return dict(parse_qsl(urlsplit(callback).query))
-
-
-def changed(callback, **params):
-    """Return ``callback`` with parameters changed: ... leaves one out, a list repeats it."""
-    left = {name: value for name, value in (params_of(callback) | params).items() if value is not ...}
-    return f"{CALLBACK}?{urlencode(left, doseq=True)}"
-
-
-def error_of(callback, error, **params):
-    """Return ``callback`` with ``error`` instead of its code."""
-    return changed(callback, code=..., error=error, **params)
-
-
-def newcomer(number, responses):
-    """Return a visitor of another browser at another address, so that no limit counts one's tries with another's."""
-    visitor = Visitor(responses)
-    visitor.client.defaults["REMOTE_ADDR"] = f"198.51.100.{number}"
-    return visitor
 
 
 def come_back_each(trial, changes, reason):

@@ -3,9 +3,8 @@
 import html
 import re
 from datetime import timedelta
-from html.parser import HTMLParser
 from importlib import import_module
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import pytest
 from django.conf import settings as django_settings
@@ -23,35 +22,30 @@ from numverify_django.decorators import number_verified_required
 from numverify_django.models import VerificationAttempt, VerifiedNumber
 from numverify_django.protocol.phone import PhoneNumber
 
+from ..conftest import Page
 from ..urls import urlpatterns as pages
-from .conftest import HOST, NUMBER, TYPED, RecordingClient, Visitor, make_user, users
+from .conftest import (
+    AGAIN,
+    HONEST,
+    HOST,
+    NUMBER,
+    SHARED,
+    TYPED,
+    RecordingClient,
+    Visitor,
+    error_of,
+    make_user,
+    newcomer,
+    params_of,
+    users,
+)
 from .operator import Reply
 
 LOGIN, CALLBACK, FILL, FAILED = (f"/numverify/{name}/" for name in ("login", "callback", "fill", "failed"))
-HONEST = ["discovery", "token", "jwks", "verify"]
-SHARED = ["discovery", "token", "jwks", "share"]
-AGAIN = ["token", "verify"]  # what a later login costs
 OTHER, OTHER_TYPED = "+34600000002", "600 000 002"
 NOT_OPEN, NOT_CONFIRMED = "This login is no longer open", "We couldn't log you in with this number"
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 PASSWORD = "django.contrib.auth.backends.ModelBackend"
-
-
-class Page(HTMLParser):
-    """The elements of a page: a list of (tag, attributes)."""
-
-    def __init__(self, response):
-        super().__init__()
-        self.elements = []
-        self.feed(response.content.decode())
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def addresses(self):
-        """Return every address that the page leads to or loads."""
-        names = ("href", "src", "action", "formaction", "content")
-        return [found[name] for _, found in self.elements for name in names if name in found]
 
 
 @number_verified_required(max_age=300)
@@ -77,17 +71,6 @@ urlpatterns = [
     *pages,
     path("<path:anything>/payment/", guarded),
 ]
-
-
-def params_of(callback):
-    """Return the parameters of a callback."""
-    return dict(parse_qsl(urlsplit(callback).query))
-
-
-def error_of(callback, error):
-    """Return ``callback`` with ``error`` instead of its code."""
-    left = {name: value for name, value in params_of(callback).items() if name != "code"}
-    return f"{CALLBACK}?{urlencode(left | {'error': error})}"
 
 
 def account(trial, number=OTHER, **facts):
@@ -117,13 +100,6 @@ def age_proof(visitor, seconds=1000):
     stored = visitor.client.session
     stored["numverify"]["proof"]["at"] -= seconds
     stored.save()
-
-
-def newcomer(number, responses):
-    """Return a visitor of another browser at another address."""
-    visitor = Visitor(responses)
-    visitor.client.defaults["REMOTE_ADDR"] = f"198.51.100.{number}"
-    return visitor
 
 
 # BR-01: starting by opening a page

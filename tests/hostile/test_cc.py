@@ -23,12 +23,10 @@ from numverify_django.protocol import exceptions
 from numverify_django.protocol.phone import PhoneNumber
 
 from ..conftest import Browser
-from .conftest import HOST, NUMBER, TYPED, Visitor, make_user, users
+from .conftest import AGAIN, HONEST, HOST, NUMBER, TYPED, Visitor, make_user, users
 from .operator import HONEST as HONEST_ENDPOINTS
 from .operator import Reply
 
-HONEST = ["discovery", "token", "jwks", "verify"]
-AGAIN = ["token", "verify"]
 CROWD = 6
 PASSWORD = "django.contrib.auth.backends.ModelBackend"
 OPENED = Opened("https://site.example/callback/", "f", "/next/", "the-nonce", "the-verifier", NUMBER)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from numverify_django.models import VerificationAttempt
 
 from . import tokens
-from .conftest import CLIENT_SECRET, NUMBER, Visitor
+from .conftest import CLIENT_SECRET, NUMBER, Visitor, newcomer
 from .operator import Operator, Reply
 
 CLIENT = "client-of-the-site"
@@ -87,13 +87,6 @@ def refuse(trial, make, calls, reason="id_token_invalid"):
 
     assert "The check didn't finish" in page.content.decode()
     trial.refused(reason, calls=calls)
-
-
-def newcomer(number, responses):
-    """Return a visitor of another browser at another address, so that no limit counts one's tries with another's."""
-    visitor = Visitor(responses)
-    visitor.client.defaults["REMOTE_ADDR"] = f"198.51.100.{number}"
-    return visitor
 
 
 def try_all(trial, makers):

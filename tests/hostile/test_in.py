@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from datetime import timedelta
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -24,33 +24,12 @@ from numverify_django.protocol.phone import InvalidNumber, PhoneNumber
 from numverify_django.protocol.profiles import VERIFY
 
 from ..conftest import Browser
-from .conftest import NUMBER, TYPED, RecordingClient, Visitor
+from .conftest import AGAIN, HONEST, NUMBER, SHARED, TYPED, RecordingClient, Visitor, error_of, newcomer, params_of
 from .operator import Reply
 
 LOGIN, CALLBACK, FILL, FAILED = (f"/numverify/{name}/" for name in ("login", "callback", "fill", "failed"))
-HONEST = ["discovery", "token", "jwks", "verify"]
-SHARED = ["discovery", "token", "jwks", "share"]
-AGAIN = ["token", "verify"]  # what a later login costs
 TOO_MANY = "Too many tries for now"
 UNCLEAN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
-def params_of(address):
-    """Return the parameters of a URL."""
-    return dict(parse_qsl(urlsplit(address).query))
-
-
-def error_of(callback, error, **params):
-    """Return ``callback`` with ``error`` instead of its code."""
-    left = {name: value for name, value in params_of(callback).items() if name != "code"}
-    return f"{CALLBACK}?{urlencode(left | {'error': error} | params)}"
-
-
-def newcomer(number, responses):
-    """Return a visitor of another browser at another address."""
-    visitor = Visitor(responses)
-    visitor.client.defaults["REMOTE_ADDR"] = f"198.51.100.{number}"
-    return visitor
 
 
 def expect_form_error(response, field="phone_number"):

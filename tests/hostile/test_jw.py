@@ -13,7 +13,7 @@ from numverify_django.models import VerificationAttempt
 from numverify_django.protocol.conversation import Directory
 
 from . import tokens
-from .conftest import NUMBER, Visitor
+from .conftest import NUMBER, newcomer
 from .operator import HONEST as ENDPOINTS
 from .operator import Reply
 
@@ -57,13 +57,6 @@ def dialled(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", connecting)
     monkeypatch.setattr(socket, "getaddrinfo", looking_up)
     return found
-
-
-def newcomer(number, responses):
-    """Return a visitor of another browser at another address, so that no limit counts one's tries with another's."""
-    visitor = Visitor(responses)
-    visitor.client.defaults["REMOTE_ADDR"] = f"198.51.100.{number}"
-    return visitor
 
 
 def log_in(visitor):

@@ -15,12 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa,
 from numverify_django.models import VerificationAttempt
 
 from . import tokens
-from .conftest import CLIENT_SECRET, NUMBER
+from .conftest import AGAIN, CLIENT_SECRET, NUMBER
 from .operator import Reply
 
 TOKEN = ["discovery", "token"]
 WHOLE = [*TOKEN, "jwks", "verify"]
-AGAIN = ["token", "verify"]  # what a later attempt costs: metadata and keys are known
 UNFINISHED = "The check didn't finish"
 LARGEST_TOKEN = 8192
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
