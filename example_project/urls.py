@@ -1,5 +1,6 @@
 """Addresses of the example."""
 
+import member_admin  # noqa: F401 - registers itself
 import views
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView

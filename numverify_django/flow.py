@@ -62,10 +62,11 @@ def begin(request, operator, number, *, use, next_url):
     redirect_uri = _redirect_uri(request, operator)
     facts = {"redirect_uri": redirect_uri, "next_url": next_url, "number": number and number.e164}
     row = {"browser": browser, "operator": operator, "operation": operation, "use": use, "address": address}
+    row["timings"] = {}
     if use == Use.STEP_UP:
         row["user"] = request.user
     try:
-        metadata = _metadata(operator, transport.Deadline(operator.timeout))
+        metadata = _metadata(operator, transport.Deadline(operator.timeout), row["timings"])
     except NumberVerifyError as error:
         nothing = Opened(**facts, fingerprint="", nonce="", verifier="")
         attempt = VerificationAttempt.objects.open(state=secrets.token_urlsafe(32), opened=nothing, **row)
@@ -110,7 +111,7 @@ def receive(claimed):
         raise OperatorChanged
     if not claimed.opened.fingerprint.startswith(f"{claimed.operator.fingerprint} "):
         raise OperatorChanged  # before its new place is asked for anything
-    metadata = _metadata(claimed.operator, claimed.deadline)
+    metadata = _metadata(claimed.operator, claimed.deadline, claimed.attempt.timings)
     if claimed.opened.fingerprint != _fingerprint(claimed.operator, metadata):
         raise OperatorChanged
     return authorization.parse_response(claimed.params, claimed.operator, metadata)
@@ -119,8 +120,9 @@ def receive(claimed):
 @sensitive_variables()
 def verify(request, claimed, response):
     """Spend the code for a token and the token for the one paid call; return the Verification, or raise."""
+    attempt = claimed.attempt
     talk = _talk(claimed, response, session.client_address(request))
-    verification = _asked(claimed.operator, talk, claimed.deadline, str(claimed.attempt.correlator))
+    verification = _asked(claimed.operator, talk, claimed.deadline, attempt.timings, str(attempt.correlator))
     if not claimed.operator.serves(verification.number):
         raise ResponseInvalid("the operator vouches for a number outside its PREFIXES")
     return verification
@@ -172,15 +174,15 @@ def _level(error):
     return logging.WARNING if is_trouble else logging.INFO
 
 
-def _metadata(operator, deadline):
-    return _asked(operator, _directory.metadata(operator), deadline)
+def _metadata(operator, deadline, timings):
+    return _asked(operator, _directory.metadata(operator), deadline, timings)
 
 
-def _asked(operator, conversation, deadline, correlator=""):
+def _asked(operator, conversation, deadline, timings, correlator=""):
     """Return what ``conversation`` returns; where it asks the operator, its circuit lets it or not, and learns."""
     circuit = limits.Circuit(operator)
     try:
-        found = transport.run(conversation, deadline, correlator, circuit.enter)
+        found = transport.run(conversation, deadline, correlator, circuit.enter, timings)
     except NumberVerifyError as error:
         circuit.leave(error)
         raise

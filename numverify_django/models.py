@@ -3,6 +3,7 @@
 import ipaddress
 import re
 import secrets
+import time
 import uuid
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
@@ -24,11 +25,15 @@ REFERENCE_LENGTH = 7
 REFERENCE = re.compile(f"[{REFERENCE_ALPHABET}]{{{REFERENCE_LENGTH}}}")
 OPEN_MAX = 20  # attempts that one browser may have open at once
 GRACE = timedelta(seconds=60)  # what a claimed attempt may need beyond its lifetime
+CALLBACK = "callback"  # among the timings: the whole of it, from the claim to the outcome
 
 
 def reference():
-    """Return a random reference for people: it finds the row and tells nothing."""
-    return "".join(secrets.choice(REFERENCE_ALPHABET) for _ in range(REFERENCE_LENGTH))
+    """Return a random reference for people: it finds the row, tells nothing, and is never taken for a number."""
+    while True:
+        found = "".join(secrets.choice(REFERENCE_ALPHABET) for _ in range(REFERENCE_LENGTH))
+        if not found.isdecimal():
+            return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +57,11 @@ class AttemptManager(models.Manager):
     """Every change of an attempt is one conditional UPDATE, so that of several callers exactly one wins."""
 
     @sensitive_variables()
-    def open(self, *, state, browser, operator, operation, use, opened, user=None, address=None):
-        """Return a pending attempt that ``state`` and ``browser`` (random texts) together can claim."""
+    def open(self, *, state, browser, operator, operation, use, opened, user=None, address=None, timings=None):
+        """Return a pending attempt that ``state`` and ``browser`` (random texts) together can claim.
+
+        ``timings`` is what was asked of the operator so far: a dict of milliseconds by hop.
+        """
         number, now = opened.phone_number, timezone.now()
         return self.create(
             created_at=now,
@@ -66,6 +74,7 @@ class AttemptManager(models.Manager):
             use=use,
             user=user,
             sealed=sealing.seal(state, asdict(opened)),
+            timings=timings or {},
             **number_columns(number),
         )
 
@@ -83,7 +92,7 @@ class AttemptManager(models.Manager):
         now = timezone.now()
         mine = self.filter(pk=attempt.pk, outcome=Outcome.PENDING, claimed_at=None)
         if mine.filter(expires_at__gt=now).update(claimed_at=now, sealed=""):
-            attempt.claimed_at = now
+            attempt.claimed_at, attempt.begun = now, time.monotonic()
             return attempt, Opened(**sealing.unseal(state, attempt.sealed))
         if mine.filter(expires_at__lte=now).update(**ending(exceptions.Expired())):
             raise exceptions.Expired
@@ -162,15 +171,18 @@ class VerificationAttempt(models.Model):
     browser_digest = models.UUIDField(editable=False)
     address_digest = models.UUIDField(null=True, editable=False)
     sealed = models.TextField(blank=True, editable=False)
+    timings = models.JSONField(_("timings"), default=dict, editable=False)  # hop, or CALLBACK -> milliseconds
 
     objects = AttemptManager()
     # In memory only, while a callback is handled:
+    begun = None  # when it was claimed (seconds of time.monotonic)
     verified_number = None  # the VerifiedNumber of the proof, if there is one already
     detour = ""  # where LOGIN_POLICY sends the person before the login completes
 
     class Meta:
         verbose_name = _("verification attempt")
         verbose_name_plural = _("verification attempts")
+        permissions = [("export_verificationattempt", "Can export verification attempts")]
         constraints = [models.UniqueConstraint(fields=["state_digest"], name="numverify_state")]
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="numverify_newest"),
@@ -206,10 +218,14 @@ class VerificationAttempt(models.Model):
 
     def _end(self, **columns):
         """Tell whether this call gave the attempt its one terminal outcome."""
+        columns["timings"] = self.timings | self._callback_time()
         won = type(self).objects.filter(pk=self.pk, outcome=Outcome.PENDING).update(**columns)
         for name, value in columns.items() if won else ():
             setattr(self, name, value)
         return bool(won)
+
+    def _callback_time(self):
+        return {} if self.begun is None else {CALLBACK: round((time.monotonic() - self.begun) * 1000)}
 
 
 class NumberManager(models.Manager):
@@ -297,6 +313,10 @@ def number_columns(number):
     """Return the columns that stand for ``number`` (a PhoneNumber or None): what is shown, and a keyed digest."""
     if number is None:
         return {}
-    settings = conf.get()
-    shown = number.e164 if settings.store_number == "full" else number.masked
-    return {"number_shown": shown, "number_digest": sealing.digest(number.e164, settings.peppers[0])}
+    shown = number.e164 if conf.get().store_number == "full" else number.masked
+    return {"number_shown": shown, "number_digest": number_digests(number)[0]}
+
+
+def number_digests(number):
+    """Return the keyed digests that ``number`` (a PhoneNumber) has or had, one a pepper, newest first."""
+    return [sealing.digest(number.e164, pepper) for pepper in conf.get().peppers]

@@ -77,12 +77,14 @@ class _Bounds:
             raise ResponseTooLarge("head, body and framing together")
 
 
-def run(conversation, deadline, correlator="", before=None):
+def run(conversation, deadline, correlator="", before=None, timings=None):
     """Return what ``conversation`` returns once its requests are answered; raise what it raises.
 
     ``correlator`` is sent as ``x-correlator`` with every request. ``before`` is called ahead of the first, where there
-    is one; a NumberVerifyError of it counts as that request's.
+    is one; a NumberVerifyError of it counts as that request's. What each request took, answered or not, is added to
+    ``timings``, a dict of milliseconds by hop.
     """
+    timings = {} if timings is None else timings
     proceed = partial(next, conversation)
     while True:
         try:
@@ -93,9 +95,17 @@ def run(conversation, deadline, correlator="", before=None):
             if before is not None:
                 before()
                 before = None
-            proceed = partial(conversation.send, send(request, deadline, correlator))
+            proceed = partial(conversation.send, _timed(request, deadline, correlator, timings))
         except NumberVerifyError as error:
             proceed = partial(conversation.throw, error)
+
+
+def _timed(request, deadline, correlator, timings):
+    begun = time.monotonic()
+    try:
+        return send(request, deadline, correlator)
+    finally:
+        timings[request.hop] = timings.get(request.hop, 0) + round((time.monotonic() - begun) * 1000)
 
 
 def send(request, deadline, correlator=""):

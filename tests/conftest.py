@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from django.core.cache import cache
 from django.test import Client
 
 HEADER = "Sandbox operator: "
@@ -192,6 +193,14 @@ def configure(settings, sandbox):
 
     configure()
     return configure
+
+
+@pytest.fixture
+def empty_cache():
+    """Nothing that one test leaves in Django's cache reaches the next."""
+    cache.clear()
+    yield
+    cache.clear()
 
 
 @pytest.fixture

@@ -2,6 +2,11 @@
 
 import html
 import itertools
+import re
+import secrets
+import uuid
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -10,8 +15,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from numverify_django import conf
-from numverify_django.models import Opened, VerificationAttempt, VerifiedNumber
+import numverify_django
+from numverify_django import conf, models
+from numverify_django.admin import drawing, search
+from numverify_django.models import Opened, Outcome, VerificationAttempt, VerifiedNumber
 from numverify_django.protocol import exceptions
 from numverify_django.protocol.phone import PhoneNumber
 
@@ -19,7 +26,7 @@ NUMBER = "+34600000078"
 ATTEMPTS, NUMBERS = "/admin/numverify_django/verificationattempt/", "/admin/numverify_django/verifiednumber/"
 STATES = itertools.count()
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_cache")]
 
 
 def make_attempt(error=None, user=None, **facts):
@@ -167,6 +174,85 @@ class TestWhatIsShown:
         shown = ["Unavailable", "operator timeout", "sandbox", "Log in", "•••78", "somebody", attempt.reference_shown]
         assert [text for text in shown if text not in content] == []
 
+    @pytest.mark.parametrize("outcome", Outcome.values)
+    def test_badge_is_a_word_and_a_shape_of_its_own(self, admin_client, outcome):
+        attempt = make_attempt()
+        VerificationAttempt.objects.update(outcome=outcome)
+        pages = [admin_client.get(path).content.decode() for path in (ATTEMPTS, f"{ATTEMPTS}{attempt.pk}/change/")]
+
+        for page in pages:
+            shape, word = re.search(rf'numverify-{outcome}"><svg.*?d="(.*?)"/></svg>(\w+)</span>', page).groups()
+            assert (word, list(drawing.SHAPES.values()).count(shape)) == (Outcome(outcome).label, 1)
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_badges_can_be_read(self, scheme):
+        style = Path(numverify_django.__file__).with_name("static").joinpath("numverify/admin.css").read_text()
+        (block,) = re.findall(rf'html\[data-theme="{scheme}"\][^{{]*{{(.*?)}}', style, re.DOTALL)
+        colours = dict(re.findall(r"--numverify-(\w+): (#\w{6});", block))
+
+        assert set(colours) == set(Outcome.values)
+        for ground in {"light": ["#ffffff", "#f8f8f8"], "dark": ["#121212", "#212121"]}[scheme]:
+            assert [name for name, colour in colours.items() if contrast(colour, ground) < 4.5] == []
+
+    def test_both_dark_blocks_are_one(self):
+        style = Path(numverify_django.__file__).with_name("static").joinpath("numverify/admin.css").read_text()
+        blocks = re.findall(r"--numverify-verified: (#\w+);\s*(?:--.*?\s*)*?}", style)
+        light, *dark = (
+            re.findall("--numverify-.*", block) for block in re.findall(r"{([^{}]*--numverify[^{}]*: #[^{}]*)}", style)
+        )
+        assert (len(blocks), dark[0]) == (3, dark[1])
+        assert light != dark[0]
+
+    def test_list_tells_how_long_the_callback_took(self, admin_client):
+        make_attempt()
+        VerificationAttempt.objects.update(timings={"token": 40, "callback": 1234})
+
+        assert "1,234\N{NO-BREAK SPACE}ms" in admin_client.get(ATTEMPTS).content.decode()
+
+    def test_detail_page_has_a_bar_and_a_figure_for_each_hop(self, admin_client):
+        attempt = make_attempt()
+        timings = {"verify": 180, "callback": 360, "token": 90, "of another release": 7, "jwks": "8"}
+        VerificationAttempt.objects.update(timings=timings)
+        page = admin_client.get(f"{ATTEMPTS}{attempt.pk}/change/").content.decode()
+
+        row = r'<th scope="row">([\w ]+)</th><td><svg.*?<rect width="(\d+)".*?</svg></td><td>(\d+).ms</td>'
+        assert re.findall(row, page) == [
+            ("token", "90", "90"),
+            ("verify", "180", "180"),
+            ("callback in all", "360", "360"),
+        ]
+
+    @pytest.mark.parametrize("timings", [{}, {"token": 0}])
+    def test_detail_page_without_timings_is_one_too(self, admin_client, timings):
+        attempt = make_attempt()
+        VerificationAttempt.objects.update(timings=timings)
+        assert admin_client.get(f"{ATTEMPTS}{attempt.pk}/change/").status_code == 200
+
+    @pytest.mark.parametrize("kind", [kind for kind in exceptions.leaves() if kind.outcome], ids=lambda kind: kind.code)
+    def test_detail_page_explains_the_reason_in_a_sentence(self, admin_client, kind):
+        attempt = make_attempt(kind())
+        page = html.unescape(admin_client.get(f"{ATTEMPTS}{attempt.pk}/change/").content.decode())
+
+        assert f'{kind.code.replace("_", " ")} <span class="numverify-explained">{kind.__doc__}</span>' in page
+        assert re.fullmatch(r"[A-Z][^\n]*\.", kind.__doc__)
+
+    def test_list_links_to_what_to_quote(self, admin_client, rows):
+        page = admin_client.get(ATTEMPTS).content.decode()
+        link = re.search(rf'href="([^"]*)#quote"[^>]*>{rows[ATTEMPTS].reference_shown}</a>', page)[1]
+        row = admin_client.get(link).content.decode()
+
+        assert re.search(rf'<input id="quote"[^>]* readonly [^>]*value="{rows[ATTEMPTS].correlator}">', row)
+        assert f"{rows[ATTEMPTS].created_at:%Y-%m-%d %H:%M:%S} UTC" in row
+
+    @pytest.mark.parametrize("path", ["", "{pk}/change/", "summary/", "?outcome__exact=refused", "{pk}/history/"])
+    def test_page_passes_a_strict_policy(self, admin_client, path):
+        attempt = make_attempt(exceptions.OperatorTimeout())
+        VerificationAttempt.objects.update(timings={"token": 40, "callback": 1234})
+        page = admin_client.get(ATTEMPTS + path.format(pk=attempt.pk)).content.decode()
+
+        assert re.findall(r"<style|\sstyle=|<script>|<script(?![^>]*\ssrc=)|\son\w+=|javascript:", page) == []
+        assert "numverify/admin.css" in page or "history" in path
+
     def test_detail_page_shows_what_to_quote_and_no_secret(self, admin_client, rows):
         attempt = rows[ATTEMPTS]
         content = admin_client.get(f"{ATTEMPTS}{attempt.pk}/change/").content.decode()
@@ -206,9 +292,104 @@ class TestSearch:
         assert list(page.context["cl"].result_list) == [attempt]
 
     @pytest.mark.parametrize("term", [NUMBER, NUMBER[3:], "78", "somebody", "sandbox", "K7Q"])
-    def test_nothing_else_is_searched(self, admin_client, rows, term):
+    def test_nothing_else_is_searched_by_address(self, admin_client, rows, term):
         assert count_in(admin_client.get(ATTEMPTS, {"q": term})) == 0
 
+    def test_form_is_posted(self, admin_client, rows):
+        page = admin_client.get(ATTEMPTS).content.decode()
+        form = re.search(rf'<form method="post" action="{ATTEMPTS}search/".*?</form>', page, re.DOTALL)[0]
+
+        assert 'name="term"' in form
+        assert "Number or reference. Numbers are hashed and kept in no address or log." in form
+        assert 'name="q"' not in page
+        assert admin_client.get(f"{ATTEMPTS}search/").status_code == 405
+
+    @pytest.mark.parametrize("term", [NUMBER, "600 000 078", "+34 600-000-078", " 600000078 "])
+    def test_number_finds_its_attempts_and_is_in_no_address(self, admin_client, term):
+        make_rows(2)
+        wanted = [make_attempt(), make_attempt()]
+        VerificationAttempt.objects.exclude(pk__in=[row.pk for row in wanted]).update(number_digest=uuid.uuid4())
+        answer = admin_client.post(f"{ATTEMPTS}search/", {"term": term})
+        page = admin_client.get(answer["Location"])
+
+        assert re.fullmatch(rf"{ATTEMPTS}\?found=[\w-]{{12}}", answer["Location"])
+        assert {row.pk for row in page.context["cl"].result_list} == {row.pk for row in wanted}
+        assert "By number" in page.content.decode()
+
+    def test_number_finds_attempts_made_with_an_older_pepper(self, admin_client, settings):
+        old = settings.NUMVERIFY | {"PEPPERS": ["o" * 32]}
+        settings.NUMVERIFY = old
+        first = make_attempt()
+        settings.NUMVERIFY = old | {"PEPPERS": ["n" * 32, "o" * 32]}
+        second = make_attempt()
+        assert first.number_digest != second.number_digest
+        page = admin_client.post(f"{ATTEMPTS}search/", {"term": NUMBER}, follow=True)
+
+        assert list(page.context["cl"].result_list) == [second, first]
+
+    def test_number_that_nobody_could_type_is_found_as_it_was_told(self):
+        assert search.number_in("+99 1234-5678") == PhoneNumber("+9912345678")
+        assert search.number_in("+34 912 345 678") == PhoneNumber("+34912345678")  # a share may tell a landline
+
+    @pytest.mark.parametrize(
+        ("spell", "finds"),
+        [
+            ("{}", True),
+            ("Reference {}", True),
+            ("Reference: {}.", True),
+            ("{} 5", False),
+            ("5 {}", False),
+            ("34{}", False),
+        ],
+    )
+    def test_reference_that_is_posted_finds_its_row(self, admin_client, spell, finds):
+        attempt = make_attempt()
+        VerificationAttempt.objects.update(reference="K7Q4MX2")
+        page = admin_client.post(f"{ATTEMPTS}search/", {"term": spell.format("k7q-4mx2")}, follow=True)
+
+        assert list(page.context["cl"].result_list) == [attempt]
+        assert page.redirect_chain[0][0] == ATTEMPTS + ("?q=K7Q4MX2" if finds else "")
+        assert ("This is neither a number nor a reference." in page.content.decode()) != finds
+
+    @pytest.mark.parametrize("term", ["", "somebody", "555-2345", "5552345", "12", "+34", "x" * 10_000, "\0"])
+    def test_what_is_neither_is_told_and_not_repeated(self, admin_client, rows, term):
+        page = admin_client.post(f"{ATTEMPTS}search/", {"term": term}, follow=True)
+
+        assert page.redirect_chain == [(ATTEMPTS, 302)]
+        assert "This is neither a number nor a reference." in page.content.decode()
+
+    def test_reference_is_never_only_digits(self, monkeypatch):
+        drawn = iter("2345678" + "2345A78")
+        monkeypatch.setattr(secrets, "choice", lambda alphabet: next(drawn))
+        assert models.reference() == "2345A78"
+
+    def test_search_of_another_session_or_of_long_ago_finds_nothing(self, admin_client, client, admin_user):
+        make_attempt()
+        place = admin_client.post(f"{ATTEMPTS}search/", {"term": NUMBER})["Location"]
+        assert count_in(admin_client.get(place)) == 1
+        client.logout()
+        client.force_login(admin_user)
+        assert count_in(client.get(place)) == 0
+        assert "This search is over." in client.get(place).content.decode()
+        session = admin_client.session
+        for found in session[search.KEY].values():
+            found["at"] -= search.LIFETIME + 1
+        session.save()
+        assert count_in(admin_client.get(place)) == 0
+
+    def test_session_remembers_few_searches(self, admin_client):
+        for number in range(search.KEPT + 2):
+            admin_client.post(f"{ATTEMPTS}search/", {"term": f"+3460000000{number}"})
+
+        assert [found["shown"][-1] for found in admin_client.session[search.KEY].values()] == ["2", "3", "4", "5", "6"]
+
+    def test_search_needs_permission_to_see(self, staff_client, rows):
+        assert staff_client.post(f"{ATTEMPTS}search/", {"term": NUMBER}).status_code == 403
+        staff_client.allow("view_verificationattempt")
+        assert count_in(staff_client.post(f"{ATTEMPTS}search/", {"term": NUMBER}, follow=True)) == 1
+
+
+class TestFilters:
     @pytest.mark.parametrize(
         ("name", "value"),
         [("outcome", "mismatch"), ("reason", "number_mismatch"), ("use", "fill"), ("operation", "share")],
@@ -220,6 +401,57 @@ class TestSearch:
         assert f'href="?{query}"' in admin_client.get(ATTEMPTS).content.decode()
 
         assert list(admin_client.get(f"{ATTEMPTS}?{query}").context["cl"].result_list) == [wanted]
+
+    @pytest.mark.parametrize(("since", "kept"), [("1h", 1), ("24h", 2), ("7d", 3), ("30d", 4)])
+    def test_time_window_leaves_out_what_is_older(self, admin_client, since, kept):
+        for hours in (0, 2, 25, 24 * 8, 24 * 31):
+            at = timezone.now() - timedelta(hours=hours)
+            VerificationAttempt.objects.filter(pk=make_attempt().pk).update(created_at=at)
+        assert f'href="?since={since}"' in admin_client.get(ATTEMPTS).content.decode()
+
+        assert count_in(admin_client.get(ATTEMPTS, {"since": since})) == kept
+
+    def test_unknown_time_window_is_refused(self, admin_client):
+        assert admin_client.get(ATTEMPTS, {"since": "2 hours"})["Location"] == f"{ATTEMPTS}?e=1"
+
+    def test_operators_are_those_of_the_settings_and_those_that_were_counted(self, admin_client):
+        attempt = make_attempt()
+        VerificationAttempt.objects.update(operator="of last year's settings")
+        admin_client.get(ATTEMPTS)
+        page = admin_client.get(ATTEMPTS)
+        (choices,) = [spec.lookup_choices for spec in page.context["cl"].filter_specs if spec.title == "operator"]
+
+        assert [name for name, _ in choices] == ["sandbox", "of last year's settings"]
+        found = admin_client.get(ATTEMPTS, {"operator": "of last year's settings"})
+        assert list(found.context["cl"].result_list) == [attempt]
+        assert count_in(admin_client.get(ATTEMPTS, {"operator": "sandbox"})) == 0
+
+    def test_no_filter_reads_the_table(self, admin_client):
+        make_rows(3)
+        admin_client.get(ATTEMPTS)
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.get(ATTEMPTS)
+        asked = [query["sql"] for query in queries if "verificationattempt" in query["sql"]]
+
+        assert len(asked) == 2  # how many, and which
+        assert "DISTINCT" not in str(asked)
+        assert "Show counts" not in admin_client.get(ATTEMPTS).content.decode()
+
+    @pytest.mark.parametrize("query", ["outcome__exact=refused", "q=K7Q4MX2", "since=1h&operator=another", "found=x"])
+    def test_nothing_matches_and_the_way_back_is_there(self, admin_client, rows, query):
+        page = admin_client.get(f"{ATTEMPTS}?{query}").content.decode()
+
+        assert 'Nothing matches. <a href="?">Clear the filters.</a>' in page
+        assert "Export CSV" not in page
+
+    def test_empty_audit_matches_nothing_and_says_no_such_thing(self, admin_client):
+        assert "Nothing matches." not in admin_client.get(ATTEMPTS).content.decode()
+
+    @pytest.mark.parametrize(
+        "query", ["outcome__in=a,b", "reason__startswith=n", "outcome__gt=a", "operator__contains=a"]
+    )
+    def test_filter_takes_no_other_lookup(self, admin_client, query):
+        assert admin_client.get(f"{ATTEMPTS}?{query}").status_code == 400
 
     @pytest.mark.parametrize(
         ("where", "query"),
@@ -250,3 +482,90 @@ def test_newest_attempt_comes_first(admin_client):
     page = admin_client.get(ATTEMPTS)
 
     assert list(page.context["cl"].result_list) == list(VerificationAttempt.objects.order_by("-pk"))
+
+
+class TestAccountPage:
+    """What the inlines show on the page of an account."""
+
+    @pytest.fixture
+    def page_of(self, admin_client):
+        return lambda user: admin_client.get(f"/admin/auth/user/{user.pk}/change/").content.decode()
+
+    def test_numbers_and_last_attempts_are_shown_masked(self, page_of, rows):
+        make_attempt()
+        page = page_of(rows[NUMBERS].user)
+
+        assert re.findall(r'<td class="field-masked">\s*<p>(.*?)</p>', page) == ["•••78", "•••78"]
+        assert rows[ATTEMPTS].reference_shown in page
+        assert f"{ATTEMPTS}{rows[ATTEMPTS].pk}/change/" in page
+        assert NUMBER[3:] not in page
+
+    def test_last_ten_attempts_are_shown_newest_first(self, page_of, rows):
+        attempts = [make_attempt(user=rows[NUMBERS].user) for _ in range(12)]
+        page = page_of(rows[NUMBERS].user)
+
+        shown = re.findall(r"([A-Z0-9]{3}-[A-Z0-9]{4}) pending", page)
+        assert shown == [attempt.reference_shown for attempt in reversed(attempts)][:10]
+
+    def test_each_table_is_one_query(self, admin_client, rows):
+        for number in range(3):
+            make_number(rows[NUMBERS].user, f"+3460000010{number}")
+            make_attempt(user=rows[NUMBERS].user)
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.get(f"/admin/auth/user/{rows[NUMBERS].user.pk}/change/")
+        for table in ("verificationattempt", "verifiednumber"):
+            assert len([query for query in queries if f'FROM "numverify_django_{table}"' in query["sql"]]) == 1
+
+    def test_account_is_saved_and_its_records_are_as_they_were(self, admin_client, rows):
+        user = rows[NUMBERS].user
+        before = [list(model.objects.values()) for model in (VerificationAttempt, VerifiedNumber)]
+        answer = admin_client.post(f"/admin/auth/user/{user.pk}/change/", account_form("renamed"))
+        user.refresh_from_db()
+
+        assert (answer.status_code, user.username) == (302, "renamed")
+        assert [list(model.objects.values()) for model in (VerificationAttempt, VerifiedNumber)] == before
+
+    def test_rows_that_are_posted_are_not_read(self, admin_client, rows):
+        user = rows[NUMBERS].user
+        before = [list(model.objects.values()) for model in (VerificationAttempt, VerifiedNumber)]
+        forged = account_form("renamed")
+        for prefix in ("verified_numbers", "verification_attempts"):
+            forged |= {f"{prefix}-TOTAL_FORMS": "2", f"{prefix}-INITIAL_FORMS": "1"}
+            forged |= {f"{prefix}-0-id": "1", f"{prefix}-0-DELETE": "on", f"{prefix}-0-operator": "evil"}
+            forged |= {f"{prefix}-1-number": "+34600000009", f"{prefix}-1-operator": "evil"}
+        answer = admin_client.post(f"/admin/auth/user/{user.pk}/change/", forged)
+
+        assert answer.status_code == 302
+        assert [list(model.objects.values()) for model in (VerificationAttempt, VerifiedNumber)] == before
+
+    def test_form_with_an_error_shows_them_again(self, admin_client, rows):
+        page = admin_client.post(f"/admin/auth/user/{rows[NUMBERS].user.pk}/change/", account_form(""))
+        assert (page.status_code, page.content.decode().count("•••78</p>")) == (200, 2)
+
+    def test_whoever_may_see_accounts_alone_sees_neither(self, staff_client, rows):
+        path = f"/admin/auth/user/{rows[NUMBERS].user.pk}/change/"
+        staff_client.allow("view_user")
+        assert "•••78" not in staff_client.get(path).content.decode()
+        staff_client.allow("view_user", "view_verifiednumber")
+        assert staff_client.get(path).content.decode().count("•••78</p>") == 1
+
+    def test_account_that_is_being_made_has_none(self, admin_client):
+        page = admin_client.get("/admin/auth/user/add/").content.decode()
+        assert "verification attempts" not in page.partition('id="content"')[2].lower()
+
+
+def account_form(username):
+    """Return what the page of an account posts."""
+    return {"username": username, "is_active": "on", "date_joined_0": "2026-11-24", "date_joined_1": "12:00:00"}
+
+
+def contrast(one, other):
+    """Return the contrast ratio of two colours such as #1b6e3c (WCAG 2.2, 1.4.3)."""
+    lighter, darker = sorted(map(luminance, (one, other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour):
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

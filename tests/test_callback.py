@@ -2,6 +2,7 @@
 
 import logging
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -398,3 +399,49 @@ def test_exception_report_of_a_broken_database_tells_no_secret(phone, reports, s
     assert len(reports) == 2
     secrets = ["600000001", "600 000 001", query_of(callback)["code"], query_of(callback)["state"]]
     assert [secret for secret in secrets for text in reports if secret in text] == []
+
+
+# What each hop took
+
+
+def test_timings_of_a_login_are_kept(phone):
+    phone.log_in(GOOD)
+    timings = the_attempt().timings
+
+    assert set(timings) == {"discovery", "token", "jwks", "verify", "callback"}
+    assert timings["callback"] >= timings["token"] + timings["jwks"] + timings["verify"] - 2  # each is rounded
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "asked"),
+    [
+        ("token", {"discovery", "token", "callback"}),
+        ("verify", {"discovery", "token", "jwks", "verify", "callback"}),
+        ("discovery", {"discovery"}),  # at the start: there was no callback
+    ],
+)
+def test_failed_attempt_keeps_the_timings_of_what_was_asked(phone, sandbox, endpoint, asked):
+    sandbox.set(fault={"endpoint": endpoint, "status": 503, "delay": 0.1})
+    started = phone.start(GOOD)
+    if endpoint != "discovery":
+        phone.client.get(phone.come_back(started))
+    attempt = the_attempt()
+
+    assert attempt.reason == "operator_unavailable"
+    assert set(attempt.timings) == asked
+    assert attempt.timings[endpoint] >= 100
+
+
+def test_answer_of_the_browser_alone_has_the_callback_time(phone):
+    callback = phone.come_back(phone.start(GOOD))
+    phone.client.get(re.sub("code=[^&]*", "error=access_denied", callback))
+
+    assert set(the_attempt().timings) == {"discovery", "callback"}
+    assert the_attempt().timings["callback"] < 1000
+
+
+def test_attempt_that_nobody_came_back_to_has_no_callback_time(phone):
+    phone.start(GOOD)
+    VerificationAttempt.objects.prune(now=timezone.now() + timedelta(hours=1))
+
+    assert (the_attempt().reason, set(the_attempt().timings)) == ("expired", {"discovery"})

@@ -107,9 +107,21 @@ def test_three_outcomes_stand_in_the_admin_with_masked_numbers(demo, browser):
     assert "Turn Wi-Fi off and try again" in Browser(demo.site).log_in("600 000 011").text
 
     page = admin_of(demo).get("/admin/numverify_django/verificationattempt/").text
-    rows = re.findall(r'<td class="field-outcome">(\w+)</td>.*?<td class="field-masked">(.*?)</td>', page)
+    rows = re.findall(r'<td class="field-badge">.*?</svg>(\w+)</span></td>.*?<td class="field-masked">(.*?)</td>', page)
     assert rows[:3] == [("Unavailable", "•••11"), ("Mismatch", "•••02"), ("Verified", "•••01")]
     assert "60000000" not in page
+
+
+def test_page_of_a_member_shows_the_numbers_and_the_last_attempts(demo, browser):
+    browser.log_in("600 000 071")
+    admin = admin_of(demo)
+    attempts = admin.get("/admin/numverify_django/verificationattempt/").text
+    member = re.search(r'<td class="field-user nowrap">(\w+)</td>', attempts)[1]
+    listed = admin.get(f"/admin/auth/user/?q={member}").text
+    page = admin.get(re.search(r'href="(/admin/auth/user/\d+/change/)', listed)[1]).text
+
+    assert re.findall(r'<td class="field-masked">\s*<p>(.*?)</p>', page) == ["•••71", "•••71"]
+    assert "Last verification attempts" in page
 
 
 def test_password_user_proves_the_number_and_comes_back(demo, browser):

@@ -88,10 +88,11 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     run("django-admin startproject riverside .", folder)
     package = folder / "riverside"
-    add(package / "settings.py", snippets("settings.py")[0])
+    add(package / "settings.py", snippets("settings.py")[0], 'INSTALLED_APPS += ["riverside"]')  # for its admin.py
     add(package / "urls.py", *snippets("urls.py"), URLS_OF_THE_TEST.format(form=blocks("django")[0]))
     add(package / "views.py", *snippets("views.py"))
     add(package / "members.py", *snippets("members.py"))
+    add(package / "admin.py", *snippets("admin.py"))
     return folder
 
 
@@ -228,6 +229,20 @@ def test_backend_of_the_site_made_the_account(site, project):
     Browser(site[0]).log_in("600 000 061")
     script = "from django.contrib.auth.models import User; print({user.first_name for user in User.objects.all()})"
     assert shell(project, script) == "{'New member'}"
+
+
+def test_page_of_an_account_shows_its_number_and_its_attempts(site, project):
+    browser = Browser(site[0])
+    requests.post(f"{site[1]}/_sandbox/state", json={"sim": "unset"}, timeout=5).raise_for_status()
+    Browser(site[0]).log_in("600 000 081")
+    script = """
+from django.contrib.auth.models import User
+User.objects.create_superuser("root", password="root")
+print(User.objects.get(verified_numbers__number="+34600000081").pk)
+"""
+    path = f"/admin/auth/user/{shell(project, script)}/change/"
+    page = browser.post(f"/admin/login/?next={path}", {"username": "root", "password": "root"}).text
+    assert page.count("•••81</p>") == 2
 
 
 # Tables

@@ -589,6 +589,43 @@ def test_error_of_a_conversation_is_raised():
         transport.run(conversation(), Deadline(LONG))
 
 
+def test_time_of_each_hop_is_noted_answered_or_not(listen):
+    def serve(server, connection):
+        while server.read(connection):
+            time.sleep(0.05)
+            connection.sendall(http())
+
+    server = listen(serve)
+
+    def conversation():
+        for hop in ("token", "jwks", "jwks"):
+            yield Request(hop, "POST", server.url, body=b"x")
+        yield Request("verify", "POST", _refusing_url())
+
+    timings = {"discovery": 7, "token": 100}
+    with pytest.raises(OperatorUnavailable):
+        transport.run(conversation(), Deadline(LONG), timings=timings)
+
+    assert list(timings) == ["discovery", "token", "jwks", "verify"]
+    assert timings["discovery"] == 7  # as it was
+    assert timings["token"] >= 150
+    assert timings["jwks"] >= 100
+    assert all(type(spent) is int and spent < LONG * 1000 for spent in timings.values())
+
+
+def test_hop_that_was_never_asked_has_no_time():
+    def conversation():
+        yield Request("verify", "POST", _refusing_url())
+
+    def refuse():
+        raise OperatorUnavailable("the circuit is open")
+
+    timings = {}
+    with pytest.raises(OperatorUnavailable, match="the circuit is open"):
+        transport.run(conversation(), Deadline(LONG), before=refuse, timings=timings)
+    assert timings == {}
+
+
 # What comes back
 
 

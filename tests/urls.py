@@ -1,10 +1,22 @@
 """The test site's pages."""
 
 from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.urls import include, path
 
+from numverify_django.admin import VerificationAttemptInline, VerifiedNumberInline
 from numverify_django.decorators import number_verified_required
+
+
+class AccountAdmin(UserAdmin):
+    inlines = [VerifiedNumberInline, VerificationAttemptInline]
+
+
+if admin.site.is_registered(User):  # which another user model takes the place of in settings_members
+    admin.site.unregister(User)
+    admin.site.register(User, AccountAdmin)
 
 
 def home(request):

@@ -110,6 +110,7 @@ class Migration(migrations.Migration):
                 ("browser_digest", models.UUIDField(editable=False)),
                 ("address_digest", models.UUIDField(editable=False, null=True)),
                 ("sealed", models.TextField(blank=True, editable=False)),
+                ("timings", models.JSONField(default=dict, editable=False, verbose_name="timings")),
                 (
                     "user",
                     models.ForeignKey(
@@ -125,6 +126,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "verification attempt",
                 "verbose_name_plural": "verification attempts",
+                "permissions": [("export_verificationattempt", "Can export verification attempts")],
                 "indexes": [
                     models.Index(fields=["-created_at", "-id"], name="numverify_newest"),
                     models.Index(fields=["outcome", "-created_at", "-id"], name="numverify_outcome"),

@@ -297,7 +297,7 @@ class Trial:
         """The audit's pages, as a superuser sees them."""
         admin = Client(SERVER_NAME=HOST)
         admin.force_login(make_user("root", is_staff=True, is_superuser=True))
-        paths = ["/admin/"]
+        paths = ["/admin/", "/admin/numverify_django/verificationattempt/summary/"]
         for model in (VerificationAttempt, VerifiedNumber):
             base = f"/admin/numverify_django/{model._meta.model_name}/"
             found = [(row.pk, page) for row in model.objects.all() for page in ("change", "history")]

@@ -1,6 +1,7 @@
 """AD: the admin, the audit and the log."""
 
 import base64
+import csv
 import dataclasses
 import hashlib
 import hmac
@@ -13,13 +14,15 @@ import secrets
 import sys
 import uuid
 from datetime import timedelta
-from urllib.parse import unquote
+from unittest import mock
+from urllib.parse import unquote, urlencode
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.signals import got_request_exception
@@ -31,6 +34,7 @@ from django.utils.crypto import salted_hmac
 from django.views.debug import ExceptionReporter
 
 from numverify_django import conf, flow, sealing, transport
+from numverify_django.admin import search
 from numverify_django.models import Opened, VerificationAttempt, VerifiedNumber
 from numverify_django.protocol import exceptions, messages
 from numverify_django.protocol.phone import PhoneNumber
@@ -345,6 +349,96 @@ LOOKUPS = [
 LOOKUPS += ["user__verified_numbers__number__startswith", "user__verified_numbers", "correlator", "browser_digest"]
 
 
+@pytest.mark.parametrize("term", SPELLED[:1] + SPELLED[2:])
+def test_ad_05_number_that_is_searched_stands_nowhere(superuser, rows, caplog, term):
+    caplog.set_level("DEBUG")
+    answer = superuser.post(f"{ATTEMPTS}search/", {"term": term})
+    page = superuser.get(answer["Location"])
+
+    assert list(page.context["cl"].result_list) == [rows[ATTEMPTS]]
+    digest = rows[ATTEMPTS].number_digest
+    told = [*SPELLED, digest.hex, str(digest)]
+    places = {
+        "address": answer["Location"],
+        "headers": str([*answer.items(), *page.items()]),
+        "page": page.content.decode(),
+        "log": caplog.text,
+        "record": str(list(apps.get_model("admin.LogEntry").objects.values())),
+        "report": ExceptionReporter(answer.wsgi_request, None, None, None).get_traceback_text(),
+    }
+    assert [(place, text) for place, shown in places.items() for text in told if text in shown] == []
+    assert [text for text in SPELLED if text in str(dict(superuser.session))] == []
+
+
+def test_ad_05_failed_search_is_reported_without_the_number(superuser, rows):
+    superuser.raise_request_exception = False
+    reports = []
+
+    def report(sender, request, **kwargs):
+        reports.append(ExceptionReporter(request, *sys.exc_info()).get_traceback_html())
+
+    got_request_exception.connect(report)
+    try:
+        with mock.patch.object(search.secrets, "token_urlsafe", side_effect=RuntimeError):
+            assert superuser.post(f"{ATTEMPTS}search/", {"term": NUMBER}).status_code == 500
+    finally:
+        got_request_exception.disconnect(report)
+    assert [text for text in SPELLED for report in reports if text in report] == []
+    assert len(reports) == 1
+
+
+def test_ad_05_search_of_another_browser_finds_nothing(superuser, rows):
+    place = superuser.post(f"{ATTEMPTS}search/", {"term": NUMBER})["Location"]
+    other = Client(SERVER_NAME=HOST)
+    other.force_login(make_user("other", is_staff=True, is_superuser=True))
+
+    assert list(other.get(place).context["cl"].result_list) == []
+    assert [row["reference"] for row in exported(other, place.partition("?")[2])] == []
+
+
+@pytest.mark.parametrize("guess", ["", "x", NUMBER, "0", "{digest}", "{digest.hex}", "{key}x", "__class__"])
+def test_ad_05_key_of_a_search_is_not_guessed(superuser, rows, guess):
+    key = superuser.post(f"{ATTEMPTS}search/", {"term": NUMBER})["Location"].partition("=")[2]
+    page = superuser.get(ATTEMPTS, {"found": guess.format(digest=rows[ATTEMPTS].number_digest, key=key)})
+
+    assert (page.status_code, list(page.context["cl"].result_list)) == (200, [])
+
+
+@pytest.mark.parametrize("action", ["search", "export"])
+def test_ad_05_other_sites_neither_search_nor_export(superuser, rows, action):
+    strict = Client(SERVER_NAME=HOST, enforce_csrf_checks=True)
+    strict.cookies = superuser.cookies
+    assert strict.post(f"{ATTEMPTS}{action}/", {"term": NUMBER}).status_code == 403
+    assert superuser.get(f"{ATTEMPTS}{action}/", {"term": NUMBER}).status_code == 405
+    anonymous = Client(SERVER_NAME=HOST).post(f"{ATTEMPTS}{action}/", {"term": NUMBER})
+    assert (anonymous.status_code, NUMBER[3:] in anonymous["Location"]) == (302, False)
+
+    assert not apps.get_model("admin.LogEntry").objects.exists()
+
+
+def exported(client, query=""):
+    """Return the rows of the CSV file that ``client`` exports, as dicts."""
+    answer = client.post(f"{ATTEMPTS}export/?{query}")
+    return list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
+
+
+def test_ad_04_export_masks_what_the_site_stores_in_full(superuser, rows, settings):
+    VerificationAttempt.objects.update(number_shown=NUMBER)
+    answer = superuser.post(f"{ATTEMPTS}export/")
+    text = b"".join(answer.streaming_content).decode()
+
+    assert ("•••01" in text, [spelled for spelled in SPELLED if spelled in text + str(answer.items())]) == (True, [])
+    attempt = rows[ATTEMPTS]
+    secret = [attempt.sealed, attempt.state_digest, attempt.browser_digest, attempt.number_digest]
+    assert [value for value in secret if str(value) in text] == []
+
+
+@pytest.mark.parametrize("lookup", ["number_digest", "number_shown__endswith", "user__password__startswith", "sealed"])
+def test_ad_05_number_is_not_guessed_by_exporting(superuser, rows, lookup):
+    assert superuser.post(f"{ATTEMPTS}export/?{lookup}={NUMBER[:4]}").status_code == 400
+    assert not apps.get_model("admin.LogEntry").objects.exists()
+
+
 @pytest.mark.parametrize("lookup", LOOKUPS)
 def test_ad_05_number_is_not_guessed_by_filtering(superuser, rows, lookup):
     assert superuser.get(ATTEMPTS, {lookup: NUMBER[:4]}).status_code in (302, 400)
@@ -418,7 +512,14 @@ def test_ad_06_markup_in_any_column_is_escaped(superuser, rows):
     paths = [
         path for where, row in rows.items() for path in (where, f"{where}{row.pk}/change/", f"{where}{row.pk}/history/")
     ]
+    paths += [f"{ATTEMPTS}summary/?window=30d", f"/admin/auth/user/{rows[NUMBERS].user.pk}/change/"]
+    VerificationAttempt.objects.update(timings={MARKUP: 1, "token": MARKUP, "callback": 7})
+    for operator in (None, MARKUP):
+        cache.clear()
+        superuser.post(f"{ATTEMPTS}export/", QUERY_STRING=urlencode({"operator": operator} if operator else {}))
     pages = [superuser.get(path) for path in paths]
+    pages += [superuser.get(ATTEMPTS, {"found": MARKUP, "operator": MARKUP})]
+    pages += [superuser.post(f"{ATTEMPTS}search/", {"term": MARKUP}, follow=True)]
     pages += [superuser.get(ATTEMPTS, {"q": MARKUP}), superuser.get(f"{NUMBERS}{rows[NUMBERS].pk}/delete/")]
     pages += [superuser.post(f"{NUMBERS}{rows[NUMBERS].pk}/delete/", {"post": "yes"}, follow=True)]
 
@@ -426,6 +527,42 @@ def test_ad_06_markup_in_any_column_is_escaped(superuser, rows):
         assert page.status_code == 200
         assert not re.search(r"<script>alert|<img src=x|<b><|<i><", page.content.decode())
     assert html.escape(MARKUP[:64]) in pages[0].content.decode()
+
+
+FORMULAS = [
+    "=1+1",
+    "+1+1",
+    "-1+1",
+    "@SUM(1)",
+    "\t=1+1",
+    "\r=1+1",
+    "\n=1+1",
+    '=HYPERLINK("http://evil.example")',
+    "=cmd|' /C calc'!A0",
+]
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize("column", ["operator", "reason", "outcome", "number_shown", "use", "operation", "reference"])
+def test_ad_06_export_has_no_formula(superuser, rows, column, formula):
+    most = VerificationAttempt._meta.get_field(column).max_length
+    VerificationAttempt.objects.update(**{column: formula[:most]})
+    (row,) = exported(superuser)
+
+    assert [cell for cell in row.values() if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))] == []
+    assert len(row) == 18
+
+
+@pytest.mark.parametrize("operator", [MARKUP[:64], '",=1+1,"', 'a\r\n=1+1,"', '"\n=1+1', "\u202e=1+1"])
+def test_ad_06_export_keeps_cells_in_their_places(superuser, rows, operator):
+    VerificationAttempt.objects.update(operator=operator)
+    answer = superuser.post(f"{ATTEMPTS}export/")
+    (header, row) = csv.reader(io.StringIO(b"".join(answer.streaming_content).decode(), newline=""))
+
+    assert (len(row), row[header.index("operator")]) == (len(header), operator)
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer["Content-Disposition"].startswith("attachment;")
+    assert answer["X-Content-Type-Options"] == "nosniff"
 
 
 # AD-08: what is deleted

@@ -1,0 +1,176 @@
+"""The audit, to be read: no attempt can be added, changed or deleted by hand."""
+
+import re
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters, ShowFacets
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponseRedirect, StreamingHttpResponse
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_POST
+
+from ..models import REFERENCE_LENGTH, VerificationAttempt, VerifiedNumber
+from . import export, figures, filters, search, summary
+from .columns import AttemptColumns, NumberColumns
+from .inlines import STYLE, VerificationAttemptInline, VerifiedNumberInline
+
+__all__ = ["VerificationAttemptAdmin", "VerificationAttemptInline", "VerifiedNumberAdmin", "VerifiedNumberInline"]
+
+EXPORTS_SHOWN = 5
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """An admin of records: also a superuser makes none and changes none."""
+
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # each would count the whole table
+    list_per_page = 50
+    lookups = frozenset()  # the parameters that filter
+
+    class Media:
+        css = STYLE
+
+    def has_add_permission(self, request):
+        """Refuse."""
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        """Refuse."""
+        return False
+
+    def lookup_allowed(self, lookup, value, request):
+        """Allow the filters alone: what is hidden or masked is not guessed by filtering, nor put into an address."""
+        return lookup in self.lookups
+
+
+@admin.register(VerificationAttempt)
+class VerificationAttemptAdmin(AttemptColumns, ReadOnlyAdmin):
+    """From a reference to the reason."""
+
+    list_display = ["created_at", "badge", "reason", "operator", "use", "masked", "took", "linked", "user"]
+    list_filter = [filters.Since, "outcome", filters.Operator, "use", "operation", "reason", filters.Number]
+    lookups = frozenset(f"{name}__exact" for name in ("outcome", "reason", "use", "operation")) | frozenset(
+        made.parameter_name for made in (filters.Since, filters.Operator, filters.Number)
+    )
+    list_select_related = ["user"]
+    search_fields = ["reference__exact"]
+    ordering = ["-created_at", "-id"]
+    readonly_fields = ["badge", "explained", "shown", "hops", "quote"]
+    fieldsets = [
+        (None, {"fields": ["shown", "badge", "explained", "operator", "operation", "use", "number_shown", "user"]}),
+        (_("What happened"), {"fields": ["created_at", "claimed_at", "ended_at", "hops", "quote"]}),
+    ]
+
+    def has_delete_permission(self, request, obj=None):
+        """Refuse: old rows are deleted by ``numverify_prune``."""
+        return False
+
+    def has_export_permission(self, request):
+        """Tell whether the audit may be taken away: a permission of its own."""
+        return self.has_view_permission(request) and request.user.has_perm(
+            f"{self.opts.app_label}.export_{self.opts.model_name}"
+        )
+
+    def get_search_results(self, request, queryset, search_term):
+        """Find a reference as people quote it; numbers are not searched here, they would stand in URLs."""
+        plain = re.sub("[^A-Z0-9]", "", search_term.upper())[-REFERENCE_LENGTH:]
+        return super().get_search_results(request, queryset, plain)
+
+    def get_urls(self):
+        """Add the pages of our own."""
+        own = {"summary": self.summary_view, "search": self.search_view, "export": self.export_view}
+        wrap = self.admin_site.admin_view
+        return [path(f"{name}/", wrap(view), name=self._url_name(name)) for name, view in own.items()] + (
+            super().get_urls()
+        )
+
+    def changelist_view(self, request, extra_context=None):
+        """Show the list, and above it the last day in short."""
+        self._require(self.has_view_permission(request))
+        context = {"in_short": figures.in_short(summary.get("24h")), "may_export": self.has_export_permission(request)}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    def summary_view(self, request):
+        """Show the audit in sum."""
+        self._require(self.has_view_permission(request))
+        window = request.GET.get("window")
+        window = window if window in summary.WINDOWS else "24h"
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Summary"),
+            "opts": self.opts,
+            "media": self.media,
+            "window": window,
+            "windows": {name: known.title for name, known in summary.WINDOWS.items()},
+            "summary": figures.of(summary.get(window), self._list_url()),
+            "exports": export.recorded(EXPORTS_SHOWN),
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/numverify_django/verificationattempt/summary.html", context)
+
+    @method_decorator(require_POST)
+    @method_decorator(sensitive_post_parameters())
+    @sensitive_variables()
+    def search_view(self, request):
+        """Lead to the attempts of a number or reference that was posted; the address has no number."""
+        self._require(self.has_view_permission(request))
+        term = request.POST.get("term", "")
+        if number := search.number_in(term):
+            return HttpResponseRedirect(f"{self._list_url()}?{urlencode({'found': search.remember(request, number)})}")
+        if reference := search.reference_in(term):
+            return HttpResponseRedirect(f"{self._list_url()}?{urlencode({'q': reference})}")
+        messages.error(request, _("This is neither a number nor a reference."))
+        return HttpResponseRedirect(self._list_url())
+
+    @method_decorator(require_POST)
+    def export_view(self, request):
+        """Send the attempts of the list, as its address filters them, once that is on record."""
+        self._require(self.has_export_permission(request))
+        began = timezone.now()
+        try:
+            changelist = self.get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            return HttpResponseRedirect(self._list_url())
+        attempts = changelist.queryset.filter(created_at__lte=began)
+        export.record(request.user, attempts.count(), _filters_of(changelist))
+        response = StreamingHttpResponse(export.lines(attempts), content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = (
+            f'attachment; filename="verification-attempts-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.csv"'
+        )
+        return response
+
+    def _require(self, is_allowed):
+        if not is_allowed:
+            raise PermissionDenied
+
+    def _url_name(self, page):
+        return f"{self.opts.app_label}_{self.opts.model_name}_{page}"
+
+    def _list_url(self):
+        return reverse(f"admin:{self._url_name('changelist')}", current_app=self.admin_site.name)
+
+
+def _filters_of(changelist):
+    """Return what ``changelist`` is filtered by, as text without anything that somebody typed."""
+    found = [f"{title}: {choice}" for title, choice in filters.chosen(changelist)]
+    if changelist.query:
+        found.append(f"{_('reference')}: {search.reference_in(changelist.query) or '?'}")
+    return "; ".join(found) or _("all attempts")
+
+
+@admin.register(VerifiedNumber)
+class VerifiedNumberAdmin(NumberColumns, ReadOnlyAdmin):
+    """Which account a number belongs to, masked. Who may delete it unlinks it, alone or with its account."""
+
+    list_display = ["masked", "user", "operator", "first_verified_at", "last_verified_at"]
+    list_select_related = ["user"]
+    fields = list_display
+    readonly_fields = ["masked"]
+    ordering = ["-last_verified_at"]

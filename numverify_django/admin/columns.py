@@ -1,0 +1,82 @@
+"""How an attempt and a number are shown, in lists, on pages and on the account's own page."""
+
+from datetime import UTC
+
+from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from ..models import CALLBACK
+from ..protocol import exceptions
+from . import drawing
+
+EXPLAINED = {kind.code: kind.__doc__ for kind in exceptions.leaves()}
+
+
+def mask(shown):
+    """Return the last digits of a number as the audit shows it, also where STORE_NUMBER is ``full``."""
+    return shown and f"•••{shown[-2:]}"
+
+
+class AttemptColumns:
+    """The columns of a VerificationAttempt; to be mixed into an admin or an inline."""
+
+    @admin.display(description=_("outcome"), ordering="outcome")
+    def badge(self, attempt):
+        """The outcome's word and shape."""
+        return drawing.badge(attempt.outcome)
+
+    @admin.display(description=_("reason"))
+    def explained(self, attempt):
+        """The reason, and what it means in a sentence."""
+        explanation = EXPLAINED.get(attempt.reason)
+        if explanation is None:
+            return attempt.get_reason_display() or "-"
+        text = '{} <span class="numverify-explained">{}</span>'
+        return format_html(text, attempt.get_reason_display(), gettext(explanation))
+
+    @admin.display(description=_("number"))
+    def masked(self, attempt):
+        """The number's last digits."""
+        return mask(attempt.number_shown)
+
+    @admin.display(description=_("time"))
+    def took(self, attempt):
+        """How long the callback took."""
+        return drawing.milliseconds(attempt.timings.get(CALLBACK))
+
+    @admin.display(description=_("timings"))
+    def hops(self, attempt):
+        """How long each hop took."""
+        return drawing.hops(attempt.timings)
+
+    @admin.display(description=_("reference"), ordering="reference")
+    def shown(self, attempt):
+        """The reference as people read it."""
+        return attempt.reference_shown
+
+    @admin.display(description=_("reference"), ordering="reference")
+    def linked(self, attempt):
+        """The reference, with a link to what to quote to the operator."""
+        name = f"admin:{attempt._meta.app_label}_{attempt._meta.model_name}_change"
+        page = reverse(name, args=[attempt.pk], current_app=self.admin_site.name)
+        link = '<a class="numverify-code" href="{}#quote" title="{}">{}</a>'
+        return format_html(link, page, gettext("What to quote to the operator"), attempt.reference_shown)
+
+    @admin.display(description=_("quote to the operator"))
+    def quote(self, attempt):
+        """What the operator finds the calls by: the correlator, to be copied, and when they began."""
+        at = (attempt.claimed_at or attempt.created_at).astimezone(UTC)
+        field = '<input id="quote" class="numverify-code" size="36" readonly aria-label="x-correlator" value="{}"> {}'
+        return format_html(field, attempt.correlator, f"{at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+class NumberColumns:
+    """The columns of a VerifiedNumber; likewise."""
+
+    @admin.display(description=_("number"))
+    def masked(self, record):
+        """The number's last digits."""
+        return record.phone_number.masked
