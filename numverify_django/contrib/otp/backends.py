@@ -44,7 +44,6 @@ class OneTimeCodeBackend(ModelBackend):
                 return None
             which = {"browser_digest": code_login.browser_digest, "reference": code_login.reference}
             device = CodeDevice.objects.select_for_update().filter(**which).first()
-            if device is not None and device.accepts(token, browser):
-                return device
-            code_login.miss()
-        return None
+            is_right = device is not None and device.accepts(token, browser)
+            code_login.note_try(is_right)
+        return device if is_right else None

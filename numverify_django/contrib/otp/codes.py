@@ -78,7 +78,7 @@ def _deliver(order):
         return
     code = CodeDevice.objects.issue(order.login, record, order.browser)
     conf.get().code_sender(order.number, text_of(code, order))
-    order.login.end(Outcome.SENT, user=record.user)
+    order.login.end(Outcome.SENT, after=[Outcome.ASKED], user=record.user)  # the code may have been typed by now
 
 
 @sensitive_variables()

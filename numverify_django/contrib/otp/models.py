@@ -31,13 +31,15 @@ class Outcome(models.TextChoices):
     SENT = "sent", _("Sent")
     LOGGED_IN = "logged_in", _("Logged in")
     WRONG = "wrong", _("Wrong code")
+    RIGHT = "right", _("Right code")  # and the login is under way
     EXPIRED = "expired", _("Expired")
     REFUSED = "refused", _("Refused")
     LIMITED = "limited", _("Too many wrong codes")
     FAILED = "failed", _("Failed")
 
 
-PENDING = (Outcome.ASKED, Outcome.SENT, Outcome.WRONG)  # what another outcome may follow
+PENDING = (Outcome.ASKED, Outcome.SENT, Outcome.WRONG, Outcome.RIGHT)  # what another outcome may follow
+SPENT = (Outcome.RIGHT, Outcome.LOGGED_IN)
 REFUSALS = (
     exceptions.AccountUnknown,
     exceptions.AccountInactive,
@@ -125,29 +127,27 @@ class CodeLogin(AuditRow):
     @property
     def is_open(self):
         """Whether a code may be typed: the same for a number that nothing was sent to."""
-        return self.tries < TRIES and self.outcome != Outcome.LOGGED_IN and timezone.now() < self.expires_at
+        return self.tries < TRIES and self.outcome not in SPENT and timezone.now() < self.expires_at
 
     def take_try(self):
         """Tell whether one more code may be typed, and count it."""
         now, mine = timezone.now(), CodeLogin.objects.filter(pk=self.pk)
-        may = mine.filter(tries__lt=TRIES, expires_at__gt=now).exclude(outcome=Outcome.LOGGED_IN)
+        may = mine.filter(tries__lt=TRIES, expires_at__gt=now).exclude(outcome__in=SPENT)
         has_won = may.update(tries=models.F("tries") + 1)
         if not has_won:
             mine.filter(expires_at__lte=now, outcome__in=PENDING).update(outcome=Outcome.EXPIRED, ended_at=now)
         self.refresh_from_db(fields=["tries", "outcome"])
         return bool(has_won)
 
-    def miss(self):
-        """Record that the code typed was another."""
-        if self.tries < TRIES:
-            self.end(Outcome.WRONG)
-        else:
-            self.end(Outcome.LIMITED)
+    def note_try(self, is_right):
+        """Record whether the code typed was the one."""
+        wrong = Outcome.WRONG if self.tries < TRIES else Outcome.LIMITED
+        self.end(Outcome.RIGHT if is_right else wrong)
 
-    def end(self, outcome, **columns):
-        """Record ``outcome`` and tell whether none before it was final."""
+    def end(self, outcome, after=PENDING, **columns):
+        """Record ``outcome`` and tell whether the one before it was one of ``after``: it was not final."""
         columns |= {"outcome": outcome, "ended_at": None if outcome in PENDING else timezone.now()}
-        has_won = CodeLogin.objects.filter(pk=self.pk, outcome__in=PENDING).update(**columns)
+        has_won = CodeLogin.objects.filter(pk=self.pk, outcome__in=after).update(**columns)
         for name, value in columns.items() if has_won else ():
             setattr(self, name, value)
         return bool(has_won)

@@ -134,9 +134,9 @@ class EnterView(CodeView):
             user = _finish(request, code_login, form.cleaned_data["code"])
         except Exception as error:  # also of LOGIN_POLICY, another backend or the database: a person sees no 500
             return _failed(request, code_login, error, next_url)
-        return (
-            HttpResponseRedirect(pages.safe_next(request, next_url)) if user else self._again(request, form, code_login)
-        )
+        if user is None:
+            return self._again(request, form, code_login)
+        return HttpResponseRedirect(pages.safe_next(request, next_url))
 
     def _again(self, request, form, code_login):
         form.add_error("code", NOT_RIGHT if code_login.is_open else RUN_OUT)
