@@ -301,6 +301,13 @@ class TestWrongCodes:
 
         assert (len(inbox), person.user_id is not None) == (2, True)
 
+    def test_number_is_asked_for_again_after_twenty_minutes(self, person, inbox):
+        first = person.ask()
+        move(minutes=21)
+        answer = person.again(first)
+
+        assert (answer.status_code, 'name="phone_number"' in answer.content.decode(), len(inbox)) == (200, True, 1)
+
     def test_form_that_is_sent_twice_sends_one_message(self, person, inbox):
         first, second = person.ask(), person.ask()
 

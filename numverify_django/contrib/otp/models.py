@@ -129,6 +129,11 @@ class CodeLogin(AuditRow):
         """Whether a code may be typed: the same for a number that nothing was sent to."""
         return self.tries < TRIES and self.outcome not in SPENT and timezone.now() < self.expires_at
 
+    @property
+    def keeps_number(self):
+        """Whether a new code may be sent without typing the number again: a while after this one ran out as well."""
+        return timezone.now() < self.expires_at + LIFETIME
+
     def take_try(self):
         """Tell whether one more code may be typed, and count it."""
         now, mine = timezone.now(), CodeLogin.objects.filter(pk=self.pk)

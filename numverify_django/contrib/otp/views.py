@@ -27,7 +27,10 @@ NOT_RIGHT = _("That code isn't right. Use the latest message.")
 
 
 class Delivering(HttpResponseRedirect):
-    """A redirect that delivers an Order once the browser has it: servers call ``close`` after the last byte."""
+    """A redirect that delivers an Order once the browser has it: servers call ``close`` after the last byte.
+
+    Where a middleware puts another response in its place nothing is sent, and the row stays ``asked``.
+    """
 
     order = None
 
@@ -181,7 +184,9 @@ def _called(request, reference):
 def _kept_number(request, reference):
     """Return the PhoneNumber that this browser asked a code for, or None where it is kept no longer."""
     code_login = _called(request, reference)
-    values = session.unsealed(session.browser_of(request), code_login.sealed) if code_login else {}
+    if code_login is None or not code_login.keeps_number:
+        return None
+    values = session.unsealed(session.browser_of(request), code_login.sealed)
     return PhoneNumber(values["number"]) if values else None
 
 
