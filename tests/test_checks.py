@@ -5,6 +5,7 @@ from typing import NamedTuple
 import pytest
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import run_checks
+from django.core.checks.registry import registry
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
@@ -17,6 +18,7 @@ from . import settings as good
 OURS = "numverify_django.backends.NumberVerificationBackend"
 OTHER = "mozilla_django_oidc.auth.OIDCAuthenticationBackend"
 SESSIONS = "django.contrib.sessions.backends"
+CONTRIB = "numverify_django.contrib."
 MODEL = "django.contrib.auth.backends.ModelBackend"
 MIDDLEWARE = "numverify_django.middleware.NumberVerificationMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -58,6 +60,14 @@ def numverify(operator=(), **others):
     kept = {key: value for key, value in given.items() if value is not ...}
     configured = {"OPERATORS": {"movil": OPERATOR | dict(operator)}} | kept
     return {"NUMVERIFY": configured, "CACHES": cache("redis.RedisCache")}
+
+
+@pytest.fixture(autouse=True)
+def without_contrib(monkeypatch):
+    """The checks of the apps in contrib have tests of their own."""
+    for name in ("registered_checks", "deployment_checks"):
+        kept = {check for check in getattr(registry, name) if not check.__module__.startswith(CONTRIB)}
+        monkeypatch.setattr(registry, name, kept)
 
 
 @pytest.fixture

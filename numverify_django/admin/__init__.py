@@ -18,10 +18,16 @@ from django.views.decorators.http import require_POST
 
 from ..models import REFERENCE_LENGTH, VerificationAttempt, VerifiedNumber
 from . import export, figures, filters, search, summary
-from .columns import AttemptColumns, NumberColumns
+from .columns import AttemptColumns, AuditColumns, NumberColumns
 from .inlines import STYLE, VerificationAttemptInline, VerifiedNumberInline
 
-__all__ = ["VerificationAttemptAdmin", "VerificationAttemptInline", "VerifiedNumberAdmin", "VerifiedNumberInline"]
+__all__ = [
+    "AuditAdmin",
+    "VerificationAttemptAdmin",
+    "VerificationAttemptInline",
+    "VerifiedNumberAdmin",
+    "VerifiedNumberInline",
+]
 
 EXPORTS_SHOWN = 5
 
@@ -32,7 +38,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     show_full_result_count = False
     show_facets = ShowFacets.NEVER  # each would count the whole table
     list_per_page = 50
-    lookups = frozenset()  # the parameters that filter
+    lookups = frozenset({"outcome__exact", "reason__exact"})  # the parameters that filter
 
     class Media:
         css = STYLE
@@ -50,38 +56,45 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return lookup in self.lookups
 
 
+class AuditAdmin(AuditColumns, ReadOnlyAdmin):
+    """An admin of an AuditRow: from a reference to the reason."""
+
+    list_select_related = ["user"]
+    search_fields = ["reference__exact"]
+    search_help_text = _("Reference, as the person quotes it")
+    ordering = ["-created_at", "-id"]
+    readonly_fields = ["shown"]
+
+    def has_delete_permission(self, request, obj=None):
+        """Refuse: old rows are deleted by ``numverify_prune``."""
+        return False
+
+    def get_search_results(self, request, queryset, search_term):
+        """Find a reference as people quote it; numbers are not searched here, they would stand in URLs."""
+        plain = re.sub("[^A-Z0-9]", "", search_term.upper())[-REFERENCE_LENGTH:]
+        return super().get_search_results(request, queryset, plain)
+
+
 @admin.register(VerificationAttempt)
-class VerificationAttemptAdmin(AttemptColumns, ReadOnlyAdmin):
-    """From a reference to the reason."""
+class VerificationAttemptAdmin(AttemptColumns, AuditAdmin):
+    """What an operator was asked, one by one and in sum."""
 
     list_display = ["created_at", "badge", "reason", "operator", "use", "masked", "took", "linked", "user"]
     list_filter = [filters.Since, "outcome", filters.Operator, "use", "operation", "reason", filters.Number]
     lookups = frozenset(f"{name}__exact" for name in ("outcome", "reason", "use", "operation")) | frozenset(
         made.parameter_name for made in (filters.Since, filters.Operator, filters.Number)
     )
-    list_select_related = ["user"]
-    search_fields = ["reference__exact"]
-    ordering = ["-created_at", "-id"]
     readonly_fields = ["badge", "explained", "shown", "hops", "quote"]
     fieldsets = [
         (None, {"fields": ["shown", "badge", "explained", "operator", "operation", "use", "number_shown", "user"]}),
         (_("What happened"), {"fields": ["created_at", "claimed_at", "ended_at", "hops", "quote"]}),
     ]
 
-    def has_delete_permission(self, request, obj=None):
-        """Refuse: old rows are deleted by ``numverify_prune``."""
-        return False
-
     def has_export_permission(self, request):
         """Tell whether the audit may be taken away: a permission of its own."""
         return self.has_view_permission(request) and request.user.has_perm(
             f"{self.opts.app_label}.export_{self.opts.model_name}"
         )
-
-    def get_search_results(self, request, queryset, search_term):
-        """Find a reference as people quote it; numbers are not searched here, they would stand in URLs."""
-        plain = re.sub("[^A-Z0-9]", "", search_term.upper())[-REFERENCE_LENGTH:]
-        return super().get_search_results(request, queryset, plain)
 
     def get_urls(self):
         """Add the pages of our own."""

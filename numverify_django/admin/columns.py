@@ -20,8 +20,22 @@ def mask(shown):
     return shown and f"•••{shown[-2:]}"
 
 
-class AttemptColumns:
-    """The columns of a VerificationAttempt; to be mixed into an admin or an inline."""
+class AuditColumns:
+    """The columns of an AuditRow; to be mixed into an admin or an inline."""
+
+    @admin.display(description=_("number"))
+    def masked(self, row):
+        """The number's last digits."""
+        return mask(row.number_shown)
+
+    @admin.display(description=_("reference"), ordering="reference")
+    def shown(self, row):
+        """The reference as people read it."""
+        return row.reference_shown
+
+
+class AttemptColumns(AuditColumns):
+    """The columns of a VerificationAttempt; likewise."""
 
     @admin.display(description=_("outcome"), ordering="outcome")
     def badge(self, attempt):
@@ -37,11 +51,6 @@ class AttemptColumns:
         text = '{} <span class="numverify-explained">{}</span>'
         return format_html(text, attempt.get_reason_display(), gettext(explanation))
 
-    @admin.display(description=_("number"))
-    def masked(self, attempt):
-        """The number's last digits."""
-        return mask(attempt.number_shown)
-
     @admin.display(description=_("time"))
     def took(self, attempt):
         """How long the callback took."""
@@ -51,11 +60,6 @@ class AttemptColumns:
     def hops(self, attempt):
         """How long each hop took."""
         return drawing.hops(attempt.timings)
-
-    @admin.display(description=_("reference"), ordering="reference")
-    def shown(self, attempt):
-        """The reference as people read it."""
-        return attempt.reference_shown
 
     @admin.display(description=_("reference"), ordering="reference")
     def linked(self, attempt):
