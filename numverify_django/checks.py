@@ -143,10 +143,8 @@ def check_sessions(app_configs, **kwargs):
     """Report session settings that lose or replay logins."""
     found = []
     if str(django_settings.SESSION_COOKIE_SAMESITE).lower() == "strict":
-        hint = (
-            "Set SESSION_COOKIE_SAMESITE = 'Lax': with 'Strict' browsers come back from the operator without a session."
-        )
-        found.append(Error("SESSION_COOKIE_SAMESITE is 'Strict'.", hint=hint, id="numverify.E024"))
+        hint = "Logins work, with one more page on the way back. SESSION_COOKIE_SAMESITE = 'Lax' needs none."
+        found.append(Warning("SESSION_COOKIE_SAMESITE is 'Strict'.", hint=hint, id="numverify.W022"))
     if django_settings.SESSION_ENGINE == "django.contrib.sessions.backends.signed_cookies":
         hint = "Set SESSION_ENGINE to one on the server: a signed cookie that was copied outlives logging out."
         found.append(Warning("Sessions are kept in signed cookies.", hint=hint, id="numverify.W021"))

@@ -117,7 +117,7 @@ CASES = [
     Case("E021", "MIDDLEWARE", {"MIDDLEWARE": OTHERS}, {"MIDDLEWARE": [*OTHERS, MIDDLEWARE]}),
     Case("E022", "MIDDLEWARE", {"MIDDLEWARE": [MIDDLEWARE, *OTHERS]}, {"MIDDLEWARE": [*OTHERS, MIDDLEWARE]}),
     Case("E023", "URLconf", {"ROOT_URLCONF": "django.contrib.auth.urls"}, {"ROOT_URLCONF": "tests.urls"}),
-    Case("E024", "SESSION_COOKIE_SAMESITE", {"SESSION_COOKIE_SAMESITE": "Strict"}, {"SESSION_COOKIE_SAMESITE": "Lax"}),
+    Case("W022", "SESSION_COOKIE_SAMESITE", {"SESSION_COOKIE_SAMESITE": "Strict"}, {"SESSION_COOKIE_SAMESITE": "Lax"}),
     Case("E025", "FALLBACK_URL", numverify(FALLBACK_URL="no-such-url"), numverify(FALLBACK_URL="numverify:login")),
     Case("E027", "REDIRECT_URI", {"ALLOWED_HOSTS": ["*"]}, {"ALLOWED_HOSTS": ["site.example"]}),
     Case(
@@ -232,7 +232,7 @@ def test_sandbox_of_a_site_in_development_is_warned_of_at_deployment(site, setti
 
 def test_samesite_is_read_as_django_reads_it_in_any_case(site):
     site({"SESSION_COOKIE_SAMESITE": "strict"})
-    assert ids() == ["E024"]
+    assert ids() == ["W022"]
 
 
 # A site's own parts
@@ -287,7 +287,7 @@ def test_site_without_numverify_is_told_to_set_it(site, settings):
 
 def test_broken_numverify_hides_no_mistake_of_the_installation(site):
     site({"NUMVERIFY": {}, "MIDDLEWARE": OTHERS, "AUTHENTICATION_BACKENDS": [], "SESSION_COOKIE_SAMESITE": "Strict"})
-    assert sorted(ids()) == ["E001", "E020", "E021", "E024"]
+    assert sorted(ids()) == ["E001", "E020", "E021", "W022"]
 
 
 @pytest.mark.parametrize("path", ["", "missing.Part", "tests.test_checks.Missing", "tests.test_checks.ids"])
