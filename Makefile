@@ -58,7 +58,7 @@ $(VENV)/.test: $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 
 $(VENV)/.demo: $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 	@echo "Installing what the example needs into $(VENV): a minute or two, once."
-	@$(PIP) --editable '.[sandbox]'
+	@$(PIP) --editable '.[otp,sandbox]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.demo

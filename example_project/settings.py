@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "numverify_django",
+    "numverify_django.contrib.otp",
 ]
 
 MIDDLEWARE = [
@@ -85,12 +86,14 @@ MIDDLEWARE = [
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "numverify_django.backends.NumberVerificationBackend",
+    "numverify_django.contrib.otp.backends.OneTimeCodeBackend",
 ]
 
 NUMVERIFY = {
     "OPERATORS": operators(os.environ),
     "DEFAULT_REGION": "ES",
     "FALLBACK_URL": "/accounts/login/",
+    "CODE_SENDER": "numverify_django.contrib.otp.senders.console",  # in production one that sends
 }
 
 ROOT_URLCONF = "urls"

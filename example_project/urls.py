@@ -14,6 +14,7 @@ urlpatterns = [
     path("join/thanks/", TemplateView.as_view(template_name="thanks.html"), name="thanks"),
     path("accounts/login/", LoginView.as_view(), name="password_login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("numverify/code/", include("numverify_django.contrib.otp.urls")),
     path("numverify/", include("numverify_django.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -53,6 +53,7 @@ class Settings:
     trusted_proxies: tuple = ()
     allow_staff: bool = False
     login_policy: Callable | None = None
+    code_sender: Callable | None = None
 
     def operator(self, name):
         """Return the operator called ``name``, or None."""
@@ -105,6 +106,7 @@ SITE_KEYS = {
     "TRUSTED_PROXIES": readers.networks,
     "ALLOW_STAFF": readers.flag,
     "LOGIN_POLICY": readers.optional(readers.callable_or_path),
+    "CODE_SENDER": readers.optional(readers.callable_or_path),
 }
 OPERATOR_KEYS = {
     "ISSUER": readers.text,

@@ -2,11 +2,26 @@
 
 from django import forms
 from django.utils.text import get_text_list
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from . import conf
 from .protocol import profiles
-from .protocol.phone import InvalidNumber, PhoneNumber
+from .protocol.phone import InvalidNumber, PhoneNumber, regions
+
+OWN_COUNTRY = {"de", "es", "fr", "it", "nl", "pl", "pt"}  # languages that share their code with a country of theirs
+
+
+class RegionSelect(forms.Select):
+    """A choice of Regions; a script finds on each how its numbers are written."""
+
+    def create_option(self, name, value, *args, **kwargs):
+        """Return the option with what the script needs."""
+        option = super().create_option(name, value, *args, **kwargs)
+        region = next(region for region in offered_regions() if region.code == value)
+        groups = " ".join(map(str, region.groups))
+        option["attrs"] |= {"data-prefix": region.prefix, "data-trunk": region.trunk, "data-groups": groups}
+        return option
 
 
 class PhoneNumberForm(forms.Form):
@@ -20,11 +35,18 @@ class PhoneNumberForm(forms.Form):
         error_messages={"null_characters_not_allowed": _("Use digits only")},
         widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "tel"}),
     )
+    region = forms.ChoiceField(label=_("Country"), required=False, widget=RegionSelect)
     next = forms.CharField(required=False, widget=forms.HiddenInput)
     operator = forms.CharField(required=False, widget=forms.HiddenInput)
     operation = forms.ChoiceField(
         choices=[(profiles.VERIFY, ""), (profiles.SHARE, "")], required=False, widget=forms.HiddenInput
     )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        region = self.fields["region"]
+        region.choices = [(offered.code, f"{offered.code} {offered.prefix}") for offered in offered_regions()]
+        region.initial = preferred_region()
 
     def clean(self):
         """Read the number, and see that there is an operator to ask."""
@@ -36,15 +58,32 @@ class PhoneNumberForm(forms.Form):
         typed = "" if data.get("operation") == profiles.SHARE else data.get("phone_number", "").strip(" \u00a0")
         if self.errors:
             return data
+        region = data["region"] or settings.default_region
         try:
-            data["phone_number"] = PhoneNumber.parse(typed, settings.default_region) if typed else None
+            data["phone_number"] = PhoneNumber.parse(typed, region) if typed else None
         except InvalidNumber as error:
-            self.add_error("phone_number", _explain(error.code, settings.default_region))
+            self.add_error("phone_number", _explain(error.code, region))
             return data
         may_share = data.get("operation") != profiles.VERIFY
         if not (typed or may_share) or profiles.select(operators, data["phone_number"]) is None:
             self.add_error("phone_number", _where(operators) if typed else _("Enter your mobile number"))
         return data
+
+
+def offered_regions():
+    """Return the Regions whose numbers this site's operators serve."""
+    operators = conf.get().operators
+    if not all(operator.prefixes for operator in operators):
+        return regions()
+    return regions(tuple(sorted({prefix for operator in operators for prefix in operator.prefixes})))
+
+
+def preferred_region():
+    """Return the code of the offered Region that a form begins with: the site's own, or that of the page's language."""
+    codes = [region.code for region in offered_regions()]
+    language, _dash, territory = (get_language() or "").upper().partition("-")
+    of_language = territory or (language if language.lower() in OWN_COUNTRY else "")
+    return next((code for code in (conf.get().default_region, of_language) if code in codes), codes[0])
 
 
 def _explain(code, region):

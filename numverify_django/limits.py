@@ -36,7 +36,13 @@ REMEMBERED = 3600  # seconds in which faults are one after the other
 
 
 def check(operator, number, browser, address):
-    """Raise TooManyTries or BudgetSpent, with ``retry_after`` (seconds), where one more attempt is one too many.
+    """Raise TooManyTries or BudgetSpent, with ``retry_after`` (seconds), where one more attempt is one too many."""
+    check_tries(VerificationAttempt.objects, number, browser, address)
+    _check_budget(operator)
+
+
+def check_tries(rows, number, browser, address):
+    """Raise TooManyTries where ``rows``, the manager of an AuditRow, has as many of these as are allowed.
 
     ``number`` (a PhoneNumber) and ``address`` (text) may be None. A number is limited together with an address, so that
     no stranger elsewhere can use up another person's tries.
@@ -48,8 +54,7 @@ def check(operator, number, browser, address):
     if by_address is not None:
         counted["address"] = {"address_digest": by_address}
     for name, columns in counted.items():
-        _check_count(name, **columns)
-    _check_budget(operator)
+        _check_count(rows, name, **columns)
 
 
 def check_budget(operator, attempt):
@@ -71,20 +76,20 @@ def _check_budget(operator, *others):
     which = Q(*others, Q(claimed_at__gt=since) | is_open, operator=operator.name)
     # Who came back lately began at most a lifetime before.
     began = since - timedelta(seconds=conf.get().attempt_lifetime)
-    _check(BudgetSpent, "operator", which, limit, began)
+    _check(BudgetSpent, "operator", VerificationAttempt.objects.filter(which, created_at__gt=began), limit)
 
 
-def _check_count(name, **columns):
+def _check_count(rows, name, **columns):
     limit = conf.get().rate_limits[name]
     if limit is not None:
-        _check(TooManyTries, name, Q(**columns), limit, timezone.now() - timedelta(seconds=limit[1]))
+        began = timezone.now() - timedelta(seconds=limit[1])
+        _check(TooManyTries, name, rows.filter(created_at__gt=began, **columns), limit)
 
 
-def _check(error, name, which, limit, began):
-    """Raise ``error`` where ``which`` has as many attempts since ``began`` as ``limit`` allows."""
+def _check(error, name, rows, limit):
+    """Raise ``error`` where there are as many ``rows`` as ``limit`` allows."""
     count, seconds = limit
-    times = VerificationAttempt.objects.filter(which, created_at__gt=began)
-    oldest = times.order_by("-created_at").values_list("created_at", flat=True)[count - 1 : count].first()
+    oldest = rows.order_by("-created_at").values_list("created_at", flat=True)[count - 1 : count].first()
     if oldest is not None:
         wait = seconds - (timezone.now() - oldest).total_seconds()
         raise error(f"the limit '{name}' is reached", retry_after=max(1, wait))

@@ -26,6 +26,7 @@ from .protocol.phone import PhoneNumber
 logger = logging.getLogger(__name__)
 
 FIELDS = [*PhoneNumberForm.base_fields, "retry"]  # of which each is sent once
+RETURNED = "returned=1"  # marks a callback that our own page led to
 
 
 class CsrfCheck(CsrfViewMiddleware):
@@ -68,9 +69,13 @@ class NumberVerificationView(View):
         try:
             response = super().dispatch(request, *args, **kwargs)
         except NumberVerifyError as error:
-            response = pages.show_refusal(request, error, pages.safe_next(request, request.POST.get("next")))
+            response = self.refuse(request, error, pages.safe_next(request, request.POST.get("next")))
         response["Referrer-Policy"] = self.referrer_policy
         return response
+
+    def refuse(self, request, error, next_url):
+        """Return the page of a start that ``error`` (a NumberVerifyError) refused."""
+        return pages.show_refusal(request, error, next_url)
 
 
 class LoginView(NumberVerificationView):
@@ -155,6 +160,8 @@ class CallbackView(NumberVerificationView):
         if pages.is_prefetch(request):  # which spends nothing: the browser asks again when the person comes
             flow.forget_query(request)
             return pages.show_failure(request, pages.NOT_OPEN, "", status=503)
+        if _is_without_strict_cookies(request):
+            return pages.show(request, "returning.html", "", here=f"{request.get_full_path()}&{RETURNED}")
         try:
             claimed = flow.claim(request)
         except NumberVerifyError as error:
@@ -232,6 +239,13 @@ class CallbackView(NumberVerificationView):
             return pages.show(request, "already.html", pages.safe_next(request, ""), status=409)
         status = 410 if isinstance(error, Replayed | Expired) else 400
         return pages.show_failure(request, pages.group_of(error.code), "", status=status)
+
+
+def _is_without_strict_cookies(request):
+    """Tell whether the browser kept SameSite=Strict cookies to itself, because another site led here: once."""
+    query, is_strict = request.META["QUERY_STRING"], str(settings.SESSION_COOKIE_SAMESITE).lower() == "strict"
+    is_first = bool(query) and RETURNED not in query
+    return is_strict and is_first and settings.SESSION_COOKIE_NAME not in request.COOKIES
 
 
 class FailedView(NumberVerificationView):

@@ -22,6 +22,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "numverify_django",
+    "numverify_django.contrib.otp",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -35,6 +36,7 @@ MIDDLEWARE = [
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "numverify_django.backends.NumberVerificationBackend",
+    "numverify_django.contrib.otp.backends.OneTimeCodeBackend",
 ]
 TEMPLATES = [
     {
@@ -52,6 +54,7 @@ TEMPLATES = [
 # Each test that talks to an operator says which; this one is never asked.
 NUMVERIFY = {
     "DEFAULT_REGION": "ES",
+    "CODE_SENDER": "numverify_django.contrib.otp.senders.console",
     "OPERATORS": {
         "sandbox": {"PROFILE": "telefonica", "CLIENT_ID": "numverify-demo", "CLIENT_SECRET": "unused"},
     },

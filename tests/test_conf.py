@@ -139,7 +139,7 @@ def test_defaults_are_those_of_a_careful_site(site):
         **{"operators": (the_operator(),), "peppers": conf.get().peppers},
         **{"unknown_number": "create", "default_region": None, "fallback_url": "", "store_number": "masked"},
         **{"attempt_lifetime": 300, "retention_days": 90, "redirect_mode": "redirect", "trusted_proxies": ()},
-        **{"allow_staff": False, "login_policy": None},
+        **{"allow_staff": False, "login_policy": None, "code_sender": None},
         "rate_limits": {
             **{"number_address": (10, 600), "session": (20, 600)},
             **dict.fromkeys(["address", "site", "operator"]),
@@ -188,7 +188,7 @@ OVERRIDES = {
     **{"PREFIXES": ["+34"], "TIMEOUT": 2.5, "ALLOW_LOOPBACK": True},
     **{"UNKNOWN_NUMBER": "deny", "DEFAULT_REGION": "DE", "FALLBACK_URL": "/accounts/login/", "STORE_NUMBER": "full"},
     **{"PEPPERS": [PEPPER, PEPPER[::-1]], "ATTEMPT_LIFETIME": 60, "RETENTION_DAYS": 7, "ALLOW_STAFF": True},
-    **{"REDIRECT_MODE": "interstitial", "LOGIN_POLICY": policy},
+    **{"REDIRECT_MODE": "interstitial", "LOGIN_POLICY": policy, "CODE_SENDER": policy},
     "RATE_LIMITS": MappingProxyType(conf.RATE_LIMITS | {"session": (3, 60), "site": (9, 9), "number_address": None}),
     "TRUSTED_PROXIES": [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1")],
 }
@@ -201,6 +201,7 @@ def test_key_overrides_its_field_and_no_other(site, key):
         "RATE_LIMITS": limits,
         "TRUSTED_PROXIES": ["10.0.0.0/8", "::1"],
         "LOGIN_POLICY": "tests.test_conf.policy",
+        "CODE_SENDER": "tests.test_conf.policy",
     }
     base, value = {"PROFILE": "tests.test_conf.OWN", "CLIENT_AUTH": "client_secret_basic"}, OVERRIDES[key]
     changed = {key.lower(): tuple(value) if isinstance(value, list) else value}
@@ -287,6 +288,7 @@ WRONG = {
     "TRUSTED_PROXIES": [*LIST, [""], ["10.0.0.0/99"], ["proxy.example"], None],
     "LOGIN_POLICY": CALLABLE,
     "FALLBACK_URL": (None, *TEXT, "accounts/login/", "ftp://site.example/"),
+    "CODE_SENDER": CALLABLE,
     "RATE_LIMITS": [None, [], 5, {"sesion": [1, 1]}, *({"session": limit} for limit in WRONG_LIMITS)],
 }
 EACH_WRONG = [(key, value) for key, values in WRONG.items() for value in values]
@@ -315,9 +317,9 @@ LEAKS += [("ISSUER", f"https://client:{SECRET}@operator.example"), ("PREFIXES", 
 
 @pytest.mark.parametrize(("key", "value"), LEAKS)
 def test_wrong_value_is_never_repeated(site, key, value):
-    site(PEPPERS=[SECRET], TRUSTED_PROXIES=[SECRET], LOGIN_POLICY=SECRET, **{key: value})
+    site(PEPPERS=[SECRET], TRUSTED_PROXIES=[SECRET], LOGIN_POLICY=SECRET, CODE_SENDER=SECRET, **{key: value})
     raised = "".join(traceback.format_exception(refused(Misconfigured, conf.get)))
-    assert len(codes()) == 4
+    assert len(codes()) == 5
     assert SECRET not in raised + str(conf.problems())
 
 

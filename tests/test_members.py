@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SUITES = ["tests/test_login.py", "tests/test_callback.py", "tests/test_models.py"]
+SUITES = ["tests/test_login.py", "tests/test_callback.py", "tests/test_models.py", "tests/otp/test_codes.py"]
 
 
 @pytest.mark.parametrize("suite", SUITES)

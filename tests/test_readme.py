@@ -3,12 +3,15 @@
 import ast
 import json
 import os
+import queue
 import re
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import fields
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -84,14 +87,15 @@ CREDENTIALS = {"OPERATOR_CLIENT_ID": "id", "OPERATOR_CLIENT_SECRET": "secret"}
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A new project to which the README's first settings and URLs were added."""
+    """A new project to which the README's first settings, those with codes, and its URLs were added."""
     folder = tmp_path_factory.mktemp("project")
     run("django-admin startproject riverside .", folder)
     package = folder / "riverside"
-    add(package / "settings.py", snippets("settings.py")[0])
+    add(package / "settings.py", snippets("settings.py")[0], snippets("settings.py")[3])
     add(package / "urls.py", *snippets("urls.py"), URLS_OF_THE_TEST.format(form=blocks("django")[0]))
     add(package / "views.py", *snippets("views.py"))
     add(package / "members.py", *snippets("members.py"))
+    add(package / "sms.py", *snippets("sms.py"))
     return folder
 
 
@@ -112,6 +116,7 @@ def test_every_command_is_one_that_a_test_runs():
         "python manage.py check --deploy",
         "pip install 'numverify-django[sandbox]'",
         "python manage.py numverify_sandbox",
+        "pip install 'numverify-django[otp]'",
         "curl http://127.0.0.1:9091/_sandbox/state",
     ]
 
@@ -143,7 +148,9 @@ def test_site_passes_its_checks_and_migrates(project):
     deploy = run("python manage.py check --deploy", project, **CREDENTIALS)
     assert "numverify.W001" in deploy
     assert "numverify.E" not in deploy  # a new project of Django 6.1 has errors of its own there
-    assert "numverify_django.0001_initial... OK" in run("python manage.py migrate", project, **CREDENTIALS)
+    migrated = run("python manage.py migrate", project, **CREDENTIALS)
+    assert "numverify_django.0001_initial... OK" in migrated
+    assert "numverify_otp.0001_initial... OK" in migrated
     assert "Attempts ended: 0, deleted: 0." in run("python manage.py numverify_prune", project, **CREDENTIALS)
 
 
@@ -177,7 +184,28 @@ print(conf.problems(), conf.get().login_policy.__name__)
 
 
 @pytest.fixture(scope="module")
-def site(project):
+def provider():
+    """A provider of text messages: its address, and a queue of the messages that it was given."""
+    given = queue.Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            given.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args):
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/", given
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def site(project, provider):
     """The project with the sandbox for its operator, both running; the site's address and the sandbox's."""
     port, sandbox_port = free_port(), free_port()
     package = project / "riverside"
@@ -185,7 +213,7 @@ def site(project):
     hooks = snippets("settings.py")[2].partition("NUMVERIFY")[0]  # no login would depend on the day of the week
     add(package / "settings.py", sandbox_settings, hooks)
     run("python manage.py migrate", project, **CREDENTIALS)
-    environ = {**os.environ, **CREDENTIALS}
+    environ = {**os.environ, **CREDENTIALS, "SMS_URL": provider[0]}
     environ.pop("DJANGO_SETTINGS_MODULE", None)
     manage = [sys.executable, "manage.py"]
     started = [
@@ -221,6 +249,23 @@ def test_snippets_make_a_site_that_logs_in_steps_up_and_fills_a_form(site):
     assert stranger.get("/join/").text == "Press the button first."
     assert 'action="/numverify/fill/"' in stranger.get("/form/").text
     assert stranger.post("/numverify/fill/", {"next": "/join/"}, page="/form/").text == "Join with +34600000051"
+
+
+def test_code_logs_in_who_logged_in_by_sim_before(site, provider):
+    url = site[0]
+    requests.post(f"{site[1]}/_sandbox/state", json={"sim": "unset"}, timeout=5).raise_for_status()
+    Browser(url).log_in("600 000 071")
+    browser = Browser(url)
+    assert 'href="/numverify/code/?next=' in browser.get("/numverify/login/").text
+    page = browser.post("/numverify/code/", {"phone_number": "600 000 071"})
+    message = provider[1].get(timeout=10)
+    reference = re.search(r'name="reference" value="(\w+)"', page.text)[1]
+    code, _, rest = message["text"].partition(" ")
+
+    assert message["to"] == "+34600000071"
+    assert rest.endswith(f"Never share it.\n\n@127.0.0.1 #{code}")
+    entered = browser.post("/numverify/code/enter/", {"code": code, "reference": reference}, page="/numverify/code/")
+    assert entered.text == "No SIM was checked."
 
 
 def test_backend_of_the_site_made_the_account(site, project):

@@ -25,6 +25,7 @@ urlpatterns = [
     path("filled/", filled),
     path("home/", home),
     path("payment/", payment),
+    path("numverify/code/", include("numverify_django.contrib.otp.urls")),
     path("numverify/", include("numverify_django.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -3,7 +3,8 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from typing import NamedTuple
 
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
@@ -86,6 +87,42 @@ class PhoneNumber:
         return f"<PhoneNumber {self.masked}>"
 
     __str__ = __repr__
+
+
+class Region(NamedTuple):
+    """A country whose numbers a form takes: how they are written."""
+
+    code: str  # ISO 3166-1
+    prefix: str  # with its +
+    trunk: str  # what people write before a national number and drop after the prefix, or ""
+    groups: tuple[int, ...]  # digits that stand together after the prefix
+
+
+@cache
+def regions(prefixes=()):
+    """Return the Regions, by code, with numbers that begin with one of ``prefixes`` ("+34"); without any, all."""
+    return tuple(
+        _region(code)
+        for code in sorted(REGIONS)
+        if not prefixes or any(_overlap(prefix, _prefix_of(code)) for prefix in prefixes)
+    )
+
+
+def _prefix_of(code):
+    return f"+{phonenumbers.country_code_for_region(code)}"
+
+
+def _overlap(one, other):
+    return one.startswith(other) or other.startswith(one)
+
+
+def _region(code):
+    number = phonenumbers.example_number_for_type(code, PhoneNumberType.MOBILE)
+    written = phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL) if number else ""
+    groups = tuple(map(len, re.findall("[0-9]+", written)[1:]))
+    return Region(
+        code, _prefix_of(code), phonenumbers.PhoneMetadata.metadata_for_region(code).national_prefix or "", groups
+    )
 
 
 def _is_mobile(number):

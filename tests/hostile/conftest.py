@@ -25,6 +25,7 @@ from django.db import connections
 from django.test import Client
 from django.views.debug import ExceptionReporter
 
+from numverify_django.contrib.otp.models import CodeLogin
 from numverify_django.models import VerificationAttempt, VerifiedNumber
 from numverify_django.pages import group_of
 from numverify_django.protocol.exceptions import leaves
@@ -221,8 +222,8 @@ class Trial:
             assert references or self.responses[-1].status_code != 200, "I12: no reference"
             text = re.sub("|".join([*references, r'name="csrfmiddlewaretoken" value="\w+"']), "", text)
             use, retry = VerificationAttempt.objects.latest("pk").use, 'name="retry"' in text
-            has_way = "FALLBACK_URL" in settings.NUMVERIFY
-            kind = (group_of(self.expected[-1][1]), use, self.visitor.user_id is not None, retry, has_way)
+            way = settings.NUMVERIFY.get("FALLBACK_URL")
+            kind = (group_of(self.expected[-1][1]), use, self.visitor.user_id is not None, retry, way)
             assert first_text(self.folder, kind, text) == text, "I12"
 
     def check_replays(self):
@@ -294,8 +295,8 @@ class Trial:
         admin = Client(SERVER_NAME=HOST)
         admin.force_login(make_user("root", is_staff=True, is_superuser=True))
         paths = ["/admin/"]
-        for model in (VerificationAttempt, VerifiedNumber):
-            base = f"/admin/numverify_django/{model._meta.model_name}/"
+        for model in (VerificationAttempt, VerifiedNumber, CodeLogin):
+            base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
             found = [(row.pk, page) for row in model.objects.all() for page in ("change", "history")]
             paths += [base, *(f"{base}{pk}/{page}/" for pk, page in found)]
         return "\n".join(admin.get(path).content.decode() for path in paths)

@@ -1,6 +1,8 @@
 """AC: accounts that are unknown, and numbers that a site stored in its own way."""
 
 import re
+from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -12,11 +14,13 @@ from django.utils import timezone
 
 from numverify_django import conf
 from numverify_django.backends import NumberVerificationBackend
+from numverify_django.contrib.otp.models import CodeLogin
 from numverify_django.models import VerificationAttempt, VerifiedNumber
 from numverify_django.protocol import exceptions
 from numverify_django.protocol.phone import InvalidNumber, PhoneNumber
 
 from .conftest import NUMBER, Visitor, make_user, users
+from .operator import Reply
 
 HONEST = ["discovery", "token", "jwks", "verify"]
 SHARED = ["discovery", "token", "jwks", "share"]
@@ -299,3 +303,246 @@ def test_policy_that_raises_what_ends_no_attempt_ends_it(trial, kind):
     trial.log_in()
     trial.configure()
     trial.refused("misconfigured", calls=HONEST)
+
+
+# AC-06 to AC-08: the code by text message beside the SIM
+
+
+CODE, ENTER = "/numverify/code/", "/numverify/code/enter/"
+FORGED = [
+    {"fallback": "1"},
+    {"method": "sms"},
+    {"fallback": "1", "method": "sms", "verified": "true", "code": "000000"},
+    {"operation": "code"},
+    {"retry": "AAAAAAA", "reference": "AAAAAAA"},
+]
+
+
+class Inbox:
+    """A sender that keeps what it is to send; settings are part of exception reports, so its repr holds none of it."""
+
+    def __init__(self):
+        self.messages = []
+
+    def __call__(self, number, text):
+        self.messages.append((number.e164, text))
+
+    def __len__(self):
+        return len(self.messages)
+
+    @property
+    def code(self):
+        """The code of the last message."""
+        return self.messages[-1][1][:6]
+
+
+def with_codes(trial, **site):
+    """Let the site of ``trial`` send codes to an account that has NUMBER; return the inbox and the account."""
+    inbox, user = Inbox(), somebody(trial)
+    VerifiedNumber.objects.enrol(user, PhoneNumber(NUMBER), conf.get().operators[0].name)
+    trial.configure(site={"CODE_SENDER": inbox, "FALLBACK_URL": "numverify_otp:ask"} | site)
+    return inbox, user
+
+
+def ask(visitor, number="600 000 001", **data):
+    """Post the number on the page of codes; return the reference of the page that follows."""
+    answer = visitor.client.post(CODE, {"phone_number": number, **data})
+    return re.search(r"reference=(\w+)", answer["Location"])[1] if answer.status_code == 302 else None
+
+
+def enter(visitor, reference, code, **data):
+    return visitor.client.post(ENTER, {"reference": reference, "code": code, **data})
+
+
+def by_code(trial, inbox):
+    """Log in by code in a browser of its own; return it."""
+    visitor = Visitor(trial.responses)
+    enter(visitor, ask(visitor), inbox.code)
+    trial.users = users()
+    trial.operator.secrets.append(inbox.code)
+    return visitor
+
+
+@pytest.mark.parametrize("forged", FORGED, ids=str)
+@pytest.mark.parametrize("path", [CODE, ENTER, "/numverify/login/", "/numverify/callback/", "/numverify/failed/"])
+def test_ac_06_forged_parameters_log_nobody_in(trial, path, forged):
+    inbox, _ = with_codes(trial)
+    for send in (trial.visitor.client.post, trial.visitor.client.get):
+        assert send(path, forged).status_code in (200, 400, 404, 405)
+    assert (len(inbox), CodeLogin.objects.count()) == (0, 0)
+    trial.nothing()
+
+
+@pytest.mark.parametrize("forged", FORGED, ids=str)
+def test_ac_06_forged_parameters_of_a_login_by_sim_change_nothing(trial, forged):
+    inbox, _ = with_codes(trial)
+    callback = trial.begin(**{key: value for key, value in forged.items() if key not in ("operation", "retry")})
+    trial.come_back(callback)
+    assert len(inbox) == 0
+    trial.verified()
+
+
+def test_ac_06_finish_without_a_code_that_was_asked_for_is_refused(trial):
+    inbox, _ = with_codes(trial)
+    victim = Visitor([])
+    reference = ask(victim)
+    pages = [enter(trial.visitor, name, inbox.code) for name in (reference, "", "AAAAAAA", reference.lower())]
+    assert {page.status_code for page in pages} == {400}
+    assert len({text_of(page) for page in pages}) == 1
+    assert (CodeLogin.objects.get().outcome, CodeLogin.objects.get().tries) == ("sent", 0)
+    trial.operator.secrets.append(inbox.code)
+    trial.nothing()
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_ac_06_code_of_a_stranger_is_not_the_victims(trial):
+    inbox, _ = with_codes(trial)
+    victim = Visitor([])
+    ask(victim)
+    own = ask(trial.visitor, "600 000 009")
+    assert enter(trial.visitor, own, inbox.code).status_code == 400
+    assert sorted(CodeLogin.objects.values_list("outcome", "reason")) == [("refused", "account_unknown"), ("sent", "")]
+    trial.operator.secrets.append(inbox.code)
+    # The form shows what was typed wrongly, and nothing else does.
+    trial.responses = [page for page in trial.responses if page.status_code != 400]
+    trial.nothing()
+
+
+def test_ac_06_every_code_cannot_be_tried(trial):
+    inbox, _ = with_codes(trial)
+    reference = ask(trial.visitor)
+    wrong = f"{(int(inbox.code) + 1) % 10**6:06}"
+    for _ in range(5):
+        enter(trial.visitor, reference, wrong)
+    assert enter(trial.visitor, reference, inbox.code).status_code == 400
+    assert CodeLogin.objects.get().outcome == "limited"
+    trial.nothing()
+
+
+def deny(operator, received):
+    """Stop the login at the operator, as whoever wants the weaker way can."""
+    answer = urlencode({"error": "access_denied", "state": received.query["state"], "iss": operator.url})
+    return Reply(status=302, headers={"Location": f"{received.query['redirect_uri']}?{answer}"})
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_ac_07_downgraded_login_is_on_record_as_one_by_code(trial):
+    inbox, user = with_codes(trial)
+    trial.operator.authorize = deny
+    page = trial.log_in()
+    assert f'href="{CODE}?next=' in page.content.decode()
+    visitor = by_code(trial, inbox)
+
+    assert visitor.user_id == str(user.pk)
+    assert not visitor.client.get("/home/").wsgi_request.number_verification.is_verified
+    assert list(CodeLogin.objects.values_list("outcome", "user")) == [("logged_in", user.pk)]
+    assert "OneTimeCodeBackend" in visitor.client.session["_auth_user_backend"]
+    trial.responses.append(page)
+    trial.refused("access_denied", calls=["discovery"])
+
+
+def test_ac_07_guarded_page_is_not_opened_by_a_code(trial):
+    inbox, _ = with_codes(trial)
+    visitor = by_code(trial, inbox)
+    page = visitor.client.get("/payment/", headers={"Sec-Fetch-Site": "cross-site"}, follow=True)
+
+    assert "Confirm it" in page.content.decode()
+    assert CODE not in page.content.decode()
+    assert visitor.client.get(CODE).status_code == 200
+    assert visitor.client.post(CODE, {"phone_number": NUMBER}).status_code == 409
+    assert len(inbox) == 1
+    trial.nothing()
+
+
+def test_ac_07_step_up_by_sim_after_a_code_is_verified(trial):
+    inbox, user = with_codes(trial)
+    visitor = by_code(trial, inbox)
+    trial.visitor = visitor
+    trial.users = users()
+    callback = visitor.visit_operator(visitor.client.get("/payment/"))
+    visitor.come_back(callback)
+
+    assert visitor.client.get("/home/").wsgi_request.number_verification.is_verified
+    assert VerificationAttempt.objects.get().user == user
+    trial.verified()
+
+
+@pytest.mark.parametrize("answer", [False, "/second/factor/", None], ids=repr)
+def test_ac_07_site_may_forbid_codes(trial, answer):
+    inbox, _ = with_codes(trial, LOGIN_POLICY=lambda request, user, attempt: attempt.operation != "code" or answer)
+    reference = ask(trial.visitor)
+    assert enter(trial.visitor, reference, inbox.code).status_code == 403
+    assert CodeLogin.objects.get().reason == "policy_refused"
+    trial.operator.secrets.append(inbox.code)
+    trial.nothing()
+
+
+def test_ac_07_site_without_a_sender_has_no_codes(trial):
+    with_codes(trial, CODE_SENDER=None)
+    assert ask(trial.visitor) is None
+    assert (trial.responses[-1].status_code, CodeLogin.objects.count()) == (503, 0)
+    trial.nothing()
+
+
+@pytest.mark.parametrize(
+    "number", ["+44 7400 123456", "+1 202 555 0101", "806 123 456", "+882 16 000 0000", "905 123 456"]
+)
+def test_ac_08_number_of_another_country_is_not_sent_to(trial, number):
+    inbox, user = with_codes(trial)
+    if number.startswith("+44"):
+        VerifiedNumber.objects.enrol(user, PhoneNumber("+447400123456"), conf.get().operators[0].name)
+    ask(trial.visitor, number)
+    assert (trial.responses[-1].status_code, len(inbox), CodeLogin.objects.count()) == (400, 0, 0)
+    trial.nothing()
+
+
+@pytest.mark.parametrize("limit", ["number_address", "session", "address", "site"])
+def test_ac_08_limits_are_kept_before_the_sender_is_called(trial, limit):
+    inbox, _ = with_codes(trial, RATE_LIMITS={limit: [3, 600]})
+    shared = trial.visitor
+    for _ in range(6):
+        visitor = shared if limit == "session" else Visitor(trial.responses)
+        ask(visitor)
+        CodeLogin.objects.update(created_at=timezone.now() - timedelta(seconds=60))
+    assert [answer.status_code for answer in trial.responses] == [302] * 3 + [429] * 3
+    assert all(int(answer["Retry-After"]) > 0 for answer in trial.responses[3:])
+    assert (len(inbox), CodeLogin.objects.count()) == (3, 3)
+    trial.nothing()
+
+
+def test_ac_08_numbers_without_an_account_are_not_sent_to_and_are_limited(trial):
+    inbox, _ = with_codes(trial)
+    for last in range(100, 125):
+        ask(trial.visitor, f"600 000 {last}")
+    assert [answer.status_code for answer in trial.responses] == [302] * 20 + [429] * 5
+    assert len(inbox) == 0
+    trial.nothing()
+
+
+def test_ac_08_button_that_is_pressed_again_and_again_sends_one_message(trial):
+    inbox, _ = with_codes(trial)
+    reference = ask(trial.visitor)
+    for _ in range(10):
+        trial.visitor.client.post(CODE, {"retry": reference})
+        ask(trial.visitor)
+    assert (len(inbox), CodeLogin.objects.count()) == (1, 1)
+    trial.nothing()
+
+
+@pytest.mark.usefixtures("everywhere")
+@pytest.mark.parametrize(
+    "error", [RuntimeError(NUMBER), SystemError("600 000 001"), OperationalError(NUMBER)], ids=repr
+)
+def test_ac_08_sender_that_fails_tells_nobody(trial, error):
+    _, user = with_codes(trial, CODE_SENDER=throw(error))
+    other = Visitor([])
+    pages = [who.client.get(ENTER, {"reference": ask(who, number)}) for who, number in known_and_unknown(trial, other)]
+
+    assert len({re.sub(r'(reference|retry)" value="\w+"', "", text_of(page)) for page in pages}) == 1
+    assert list(CodeLogin.objects.values_list("outcome", "user")) == [("failed", None), ("refused", None)]
+    assert user.pk
+    trial.nothing()
+
+
+def known_and_unknown(trial, other):
+    return (trial.visitor, "600 000 001"), (other, "600 000 009")

@@ -820,7 +820,7 @@ def test_ad_16_short_keys_are_errors(settings):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("SESSION_COOKIE_SAMESITE", "Strict", "E024"),
+        ("SESSION_COOKIE_SAMESITE", "Strict", "W022"),
         ("SESSION_ENGINE", "django.contrib.sessions.backends.signed_cookies", "W021"),
     ],
 )

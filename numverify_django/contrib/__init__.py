@@ -1,0 +1,1 @@
+"""Optional apps, each of which a site adds for itself."""

@@ -1,0 +1,15 @@
+"""The audit of codes, to be read."""
+
+from django.contrib import admin
+
+from ...admin import AuditAdmin
+from .models import CodeLogin
+
+
+@admin.register(CodeLogin)
+class CodeLoginAdmin(AuditAdmin):
+    """Who asked for a code, and what became of it."""
+
+    list_display = ["created_at", "shown", "outcome", "reason", "masked", "tries", "user"]
+    list_filter = ["outcome", "reason"]
+    fields = ["shown", "outcome", "reason", "number_shown", "tries", "user", "created_at", "expires_at", "ended_at"]

@@ -1,0 +1,204 @@
+"""Ask for a code, and log in with it."""
+
+import logging
+from datetime import timedelta
+from functools import wraps
+from urllib.parse import urlencode
+
+from django.contrib.auth import authenticate, load_backend, login
+from django.http import HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from ... import pages, session
+from ...protocol.exceptions import Cancelled, Limited, Misconfigured, Refused
+from ...protocol.phone import PhoneNumber
+from ...views import NumberVerificationView
+from . import codes
+from .backends import OneTimeCodeBackend
+from .forms import CodeForm, NumberForm
+from .models import LIFETIME, CodeLogin, Outcome
+
+logger = logging.getLogger(__name__)
+
+RUN_OUT = _("That code has run out. Send a new one.")
+NOT_RIGHT = _("That code isn't right. Use the latest message.")
+
+
+class Delivering(HttpResponseRedirect):
+    """A redirect that delivers an Order once the browser has it: servers call ``close`` after the last byte."""
+
+    order = None
+
+    def close(self):
+        """Deliver, once."""
+        order, self.order = self.order, None
+        try:
+            if order is not None:
+                codes.deliver(order)
+        finally:
+            super().close()
+
+
+def for_strangers(handler):
+    """Return ``handler`` so that it answers who is not logged in: a code confirms nothing, and swaps no account."""
+
+    @wraps(handler)
+    def answer(view, request):
+        if not request.user.is_authenticated:
+            return handler(view, request)
+        posted = request.method == "POST"
+        next_url = pages.safe_next(request, (request.POST if posted else request.GET).get("next"))
+        return pages.show(request, "already.html", next_url, status=409 if posted else 200)
+
+    return answer
+
+
+class CodeView(NumberVerificationView):
+    """What both pages have in common; the SIM is the other way in of theirs."""
+
+    http_method_names = ["get", "head", "post"]
+
+    def refuse(self, request, error, next_url):
+        """Return the page of what ``error`` (a NumberVerifyError) refused."""
+        if isinstance(error, Limited):
+            return pages.show_refusal(request, error, next_url, **_ways(next_url))
+        logger.error("no code could be sent: %s", error)
+        return _show_failure(request, "unavailable", next_url, status=503)
+
+    def show(self, request, name, form, status=200):
+        """Return the page that asks something."""
+        next_url = pages.safe_next(request, form["next"].value())
+        ask_url = reverse("numverify_otp:ask")
+        urls = {"ask_url": ask_url, "enter_url": reverse("numverify_otp:enter")}
+        urls["another_url"] = pages.with_next(ask_url, next_url)
+        minutes = LIFETIME // timedelta(minutes=1)
+        return pages.show(request, f"otp/{name}.html", next_url, status=status, form=form, minutes=minutes, **urls)
+
+
+class AskView(CodeView):
+    """Ask for the number (GET), and send it a code if it can log in here (POST)."""
+
+    @for_strangers
+    def get(self, request):
+        """Show the form."""
+        return self._ask(request, request.GET.get("next", ""))
+
+    @for_strangers
+    @sensitive_variables()
+    def post(self, request):
+        """Send a code to the number typed, or once more to the one that was typed before."""
+        if "retry" in request.POST:
+            number, next_url = _kept_number(request, request.POST["retry"]), request.POST.get("next", "")
+            return self._send(request, number, next_url) if number else self._ask(request, next_url)
+        form = NumberForm(request.POST)
+        if not form.is_valid():
+            return self.show(request, "ask", form, status=400)
+        return self._send(request, form.cleaned_data["phone_number"], form.cleaned_data["next"])
+
+    def _ask(self, request, next_url):
+        return self.show(request, "ask", NumberForm(initial={"next": next_url}))
+
+    @sensitive_variables()
+    def _send(self, request, number, next_url):
+        code_login, order = codes.ask(request, number)
+        query = {"reference": code_login.reference, "next": pages.safe_next(request, next_url)}
+        response = Delivering(f"{reverse('numverify_otp:enter')}?{urlencode(query)}")
+        response.order = order
+        return response
+
+
+class EnterView(CodeView):
+    """Ask for the code (GET), and log in with it (POST). The page is the same whether or not one was sent."""
+
+    @for_strangers
+    def get(self, request):
+        """Show the form to the browser that asked for the code."""
+        query = {name: request.GET.get(name, "") for name in ("reference", "next")}
+        if _called(request, query["reference"]) is None:
+            return _not_open(request, query["next"])
+        return self.show(request, "enter", CodeForm(initial=query))
+
+    @for_strangers
+    @sensitive_variables()
+    def post(self, request):
+        """Log in who typed the code, or say what to do."""
+        form, next_url = CodeForm(request.POST), request.POST.get("next", "")
+        code_login = _called(request, request.POST.get("reference", ""))
+        if code_login is None:
+            return _not_open(request, next_url)
+        if not form.is_valid():
+            return self.show(request, "enter", form, status=400)
+        try:
+            user = _finish(request, code_login, form.cleaned_data["code"])
+        except Exception as error:  # also of LOGIN_POLICY, another backend or the database: a person sees no 500
+            return _failed(request, code_login, error, next_url)
+        if user is None:
+            return self._again(request, form, code_login)
+        return HttpResponseRedirect(pages.safe_next(request, next_url))
+
+    def _again(self, request, form, code_login):
+        form.add_error("code", NOT_RIGHT if code_login.is_open else RUN_OUT)
+        return self.show(request, "enter", form, status=400)
+
+
+@sensitive_variables()
+def _finish(request, code_login, code):
+    """Log in the user whose code this is, and return them, or None."""
+    user = authenticate(request, code_login=code_login, token=code)  # Django's signal masks what is called a token
+    if user is None:
+        return None
+    if not isinstance(load_backend(user.backend), OneTimeCodeBackend):
+        raise Misconfigured("another backend of AUTHENTICATION_BACKENDS took the place of ours")
+    session.require(request)
+    if not code_login.end(Outcome.LOGGED_IN, user=user):  # another request with the same code was quicker
+        return None
+    CodeLogin.objects.forget(session.browser_of(request))
+    login(request, user)
+    session.forget_proof(request)
+    return user
+
+
+def _failed(request, code_login, error, next_url):
+    """Return the page of what ``error`` made of the right code, and record it."""
+    reference = code_login.reference_shown
+    if isinstance(error, Cancelled):
+        return _not_open(request, next_url)
+    if isinstance(error, Refused):
+        code_login.end(Outcome.REFUSED, reason=error.code)
+        return _show_failure(request, "refused", next_url, status=403, reference=reference)
+    codes.report(code_login, error)
+    return _show_failure(request, "unavailable", next_url, status=503, reference=reference)
+
+
+def _called(request, reference):
+    """Return this browser's CodeLogin that ``reference`` (text) names, or None."""
+    return CodeLogin.objects.called(reference, session.browser_of(request))
+
+
+@sensitive_variables()
+def _kept_number(request, reference):
+    """Return the PhoneNumber that this browser asked a code for, or None where it is kept no longer."""
+    code_login = _called(request, reference)
+    values = session.unsealed(session.browser_of(request), code_login.sealed) if code_login else {}
+    return PhoneNumber(values["number"]) if values else None
+
+
+def _not_open(request, next_url):
+    """Return the page of a code that this browser never asked for."""
+    next_url = pages.safe_next(request, next_url)
+    minutes = LIFETIME // timedelta(minutes=1)
+    return pages.show_failure(request, pages.NOT_OPEN, next_url, status=400, minutes=minutes, **_ways(next_url))
+
+
+def _show_failure(request, name, next_url, status, **context):
+    """Return a failure page of ours."""
+    next_url = pages.safe_next(request, next_url)
+    return pages.show(request, f"otp/{name}.html", next_url, status=status, **context, **_ways(next_url))
+
+
+def _ways(next_url):
+    """Return what a failure page links to: this app to try again, and the SIM in place of the other way in."""
+    urls = {"login_url": reverse("numverify_otp:ask"), "fallback_url": reverse("numverify:login")}
+    return {name: pages.with_next(url, next_url) for name, url in urls.items()}
