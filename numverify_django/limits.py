@@ -35,7 +35,13 @@ REMEMBERED = 3600  # seconds in which faults are one after the other
 
 
 def check(operator, number, browser, address):
-    """Raise TooManyTries or BudgetSpent, with ``retry_after`` (seconds), where one more attempt is one too many.
+    """Raise TooManyTries or BudgetSpent, with ``retry_after`` (seconds), where one more attempt is one too many."""
+    check_tries(VerificationAttempt.objects, number, browser, address)
+    _check(BudgetSpent, "operator", _may_cost(operator))
+
+
+def check_tries(rows, number, browser, address):
+    """Raise TooManyTries where ``rows``, the manager of an AuditRow, has as many of these as are allowed.
 
     ``number`` (a PhoneNumber) and ``address`` (text) may be None. A number is limited together with an address, so that
     no stranger elsewhere can use up another person's tries.
@@ -47,14 +53,13 @@ def check(operator, number, browser, address):
     if by_address is not None:
         counted["address"] = {"address_digest": by_address}
     for name, columns in counted.items():
-        _check(TooManyTries, name, Q(**columns))
-    _check(BudgetSpent, "operator", _may_cost(operator))
+        _check(TooManyTries, name, rows.filter(**columns))
 
 
 def check_budget(operator, attempt):
     """Delete ``attempt`` and raise BudgetSpent where others that began at the same instant have spent the rest."""
     try:
-        _check(BudgetSpent, "operator", _may_cost(operator) & ~Q(pk=attempt.pk))
+        _check(BudgetSpent, "operator", _may_cost(operator).exclude(pk=attempt.pk))
     except BudgetSpent:
         attempt.delete()
         raise
@@ -63,16 +68,16 @@ def check_budget(operator, attempt):
 def _may_cost(operator):
     """What was asked of ``operator`` or still may be: the cap holds however many come back at once."""
     is_open = Q(outcome=Outcome.PENDING, expires_at__gt=timezone.now())
-    return Q(operator=operator.name) & (Q(claimed_at__isnull=False) | is_open)
+    return VerificationAttempt.objects.filter(Q(claimed_at__isnull=False) | is_open, operator=operator.name)
 
 
-def _check(error, name, which):
+def _check(error, name, rows):
     limit = conf.get().rate_limits[name]
     if limit is None:
         return
     count, seconds = limit
     now = timezone.now()
-    times = VerificationAttempt.objects.filter(which, created_at__gt=now - timedelta(seconds=seconds))
+    times = rows.filter(created_at__gt=now - timedelta(seconds=seconds))
     oldest = times.order_by("-created_at").values_list("created_at", flat=True)[count - 1 : count].first()
     if oldest is not None:
         raise error(f"the limit '{name}' is reached", retry_after=seconds - (now - oldest).total_seconds())

@@ -48,7 +48,19 @@ class Opened(Secret):
         return self.number and PhoneNumber(self.number)
 
 
-class AttemptManager(models.Manager):
+class AuditManager(models.Manager):
+    """What ``numverify_prune`` prunes."""
+
+    def prune(self, now=None):
+        """End what nobody finished, delete what is older than RETENTION_DAYS; return both counts."""
+        raise NotImplementedError
+
+    def older(self, now):
+        """Return the rows older than RETENTION_DAYS."""
+        return self.filter(created_at__lt=now - timedelta(days=conf.get().retention_days))
+
+
+class AttemptManager(AuditManager):
     """Every change of an attempt is one conditional UPDATE, so that of several callers exactly one wins."""
 
     @sensitive_variables()
@@ -111,8 +123,7 @@ class AttemptManager(models.Manager):
         late = self.filter(outcome=Outcome.PENDING, expires_at__lt=now - GRACE)
         ended = late.update(**ending(exceptions.Expired()))
         self.filter(expires_at__lt=now - GRACE).exclude(sealed="").update(sealed="")
-        old = self.filter(created_at__lt=now - timedelta(days=conf.get().retention_days))
-        return ended, old.delete()[0]
+        return ended, self.older(now).delete()[0]
 
 
 class Outcome(models.TextChoices):
@@ -134,15 +145,36 @@ class Use(models.TextChoices):
 REASONS = [(kind.code, kind.code.replace("_", " ")) for kind in exceptions.leaves() if kind.outcome]
 
 
-class VerificationAttempt(models.Model):
-    """One try to prove a number: who is told by digests and a mask, never by the number itself."""
+class AuditRow(models.Model):
+    """What every audit has, and what limits are counted on: who is told by digests and a mask, never by the number."""
 
     reference = models.CharField(_("reference"), max_length=REFERENCE_LENGTH, default=reference, editable=False)
-    correlator = models.UUIDField(_("correlator"), default=uuid.uuid4, editable=False)
     created_at = models.DateTimeField(_("started"))
     expires_at = models.DateTimeField(_("open until"))
-    claimed_at = models.DateTimeField(_("came back"), null=True)
     ended_at = models.DateTimeField(_("ended"), null=True)
+    number_shown = models.CharField(_("number"), max_length=16, blank=True)
+    number_digest = models.UUIDField(null=True, editable=False)
+    browser_digest = models.UUIDField(editable=False)
+    address_digest = models.UUIDField(null=True, editable=False)
+    sealed = models.TextField(blank=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self):
+        return f"{self.reference_shown} {self.outcome}"
+
+    @property
+    def reference_shown(self):
+        """The reference as people read it: K7Q-4MX2."""
+        return f"{self.reference[:3]}-{self.reference[3:]}"
+
+
+class VerificationAttempt(AuditRow):
+    """One try to prove a number to an operator."""
+
+    correlator = models.UUIDField(_("correlator"), default=uuid.uuid4, editable=False)
+    claimed_at = models.DateTimeField(_("came back"), null=True)
     outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome, default=Outcome.PENDING)
     reason = models.CharField(_("reason"), max_length=32, choices=REASONS, blank=True)
     operator = models.CharField(_("operator"), max_length=64)
@@ -156,12 +188,7 @@ class VerificationAttempt(models.Model):
         related_name="verification_attempts",
         verbose_name=_("user"),
     )
-    number_shown = models.CharField(_("number"), max_length=16, blank=True)
-    number_digest = models.UUIDField(null=True, editable=False)
     state_digest = models.UUIDField(editable=False)
-    browser_digest = models.UUIDField(editable=False)
-    address_digest = models.UUIDField(null=True, editable=False)
-    sealed = models.TextField(blank=True, editable=False)
 
     objects = AttemptManager()
     # In memory only, while a callback is handled:
@@ -180,14 +207,6 @@ class VerificationAttempt(models.Model):
             models.Index(fields=["address_digest", "-created_at"], name="numverify_address"),
             models.Index(fields=["browser_digest", "outcome"], name="numverify_browser"),
         ]
-
-    def __str__(self):
-        return f"{self.reference_shown} {self.outcome}"
-
-    @property
-    def reference_shown(self):
-        """The reference as people read it: K7Q-4MX2."""
-        return f"{self.reference[:3]}-{self.reference[3:]}"
 
     @property
     def is_over(self):

@@ -84,37 +84,37 @@ def guarded(view):
 
 
 def show(request, template, next_url, status=200, **context):
-    """Return the page ``template`` with what every page needs."""
-    context |= {
-        "site_name": _site_name(request),
+    """Return the page ``template`` with what every page needs, unless ``context`` has it otherwise."""
+    context = {
+        "site_name": site_name(request),
         "signed_in": request.user.is_authenticated,
         "action_url": reverse("numverify:login"),
         "login_url": with_next(reverse("numverify:login"), next_url),
         "fallback_url": _fallback_or_none(next_url),
         "next_url": next_url,
         "cancel_url": safe_next(request, ""),  # not next: that page would ask again
-    }
+    } | context
     return render(request, f"numverify/{template}", context, status=status)
 
 
 def show_failure(request, group, next_url, status=200, **context):
     """Return the failure page of ``group``."""
-    context |= {"group": group, "minutes": max(1, round(_lifetime() / 60))}
+    context = {"group": group, "minutes": max(1, round(_lifetime() / 60))} | context
     return show(request, f"failed/{group}.html", next_url, status=status, **context)
 
 
-def show_refusal(request, error, next_url):
+def show_refusal(request, error, next_url, **context):
     """Return the page of a start that ``error`` (a NumberVerifyError) refused before it opened an attempt."""
     if isinstance(error, Misconfigured):  # the site's developer reads why in the log and in the checks
         logger.error("numverify_django is misconfigured: %s", error)
-        return show_failure(request, UNFINISHED, "", status=503)
+        return show_failure(request, UNFINISHED, "", status=503, **context)
     logger.info("start refused: %s", error.code)
     if not isinstance(error, Limited):
-        response = show_failure(request, UNFINISHED, next_url, status=503)
+        response = show_failure(request, UNFINISHED, next_url, status=503, **context)
         response._has_been_logged = True  # by us; Django would mail ADMINS a report of each start during an outage
         return response
     seconds = math.ceil(error.retry_after)
-    response = show_failure(request, group_of(error.code), next_url, status=429, retry_after=seconds)
+    response = show_failure(request, group_of(error.code), next_url, status=429, retry_after=seconds, **context)
     response["Retry-After"] = str(seconds)
     return response
 
@@ -133,7 +133,8 @@ def leave(request, attempt, url, next_url):
     return HttpResponseRedirect(url)
 
 
-def _site_name(request):
+def site_name(request):
+    """Return what people call this site (text)."""
     try:
         return get_current_site(request).name
     except (ImproperlyConfigured, ObjectDoesNotExist):  # django.contrib.sites without a row of this site

@@ -59,6 +59,11 @@ def record_proof(request, verified_number):
     _remember(request, proof={"number": verified_number.pk, "at": time.time(), "operator": verified_number.operator})
 
 
+def forget_proof(request):
+    """Forget what a SIM proved in this session: the login that follows was made another way."""
+    _remember(request, proof=None)
+
+
 def hold_login(request, user, attempt):
     """Keep the login of ``user`` for complete_login: LOGIN_POLICY sends the person elsewhere first."""
     request.session.cycle_key()
@@ -124,8 +129,13 @@ def kept(browser, attempt):
     """Return the values that ``attempt`` keeps for this browser while its lifetime lasts, or {}."""
     if not attempt.sealed or not attempt.is_over or attempt.expires_at.timestamp() < time.time():
         return {}
+    return unsealed(browser, attempt.sealed)
+
+
+def unsealed(browser, sealed):
+    """Return the values that ``keep`` sealed for this browser, or {}: they are another's."""
     try:
-        return sealing.unseal(_key(browser), attempt.sealed)
+        return sealing.unseal(_key(browser), sealed)
     except ValueError:
         return {}
 

@@ -61,9 +61,13 @@ class NumberVerificationView(View):
         try:
             response = super().dispatch(request, *args, **kwargs)
         except NumberVerifyError as error:
-            response = pages.show_refusal(request, error, pages.safe_next(request, request.POST.get("next")))
+            response = self.refuse(request, error, pages.safe_next(request, request.POST.get("next")))
         response["Referrer-Policy"] = self.referrer_policy
         return response
+
+    def refuse(self, request, error, next_url):
+        """Return the page of a start that ``error`` (a NumberVerifyError) refused."""
+        return pages.show_refusal(request, error, next_url)
 
 
 class LoginView(NumberVerificationView):
