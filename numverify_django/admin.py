@@ -28,16 +28,41 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return lookup.partition(LOOKUP_SEP)[0] in self.list_filter
 
 
-@admin.register(VerificationAttempt)
-class VerificationAttemptAdmin(ReadOnlyAdmin):
-    """From a reference to the reason."""
+class AuditAdmin(ReadOnlyAdmin):
+    """An admin of an AuditRow: from a reference to the reason."""
 
-    list_display = ["created_at", "shown", "outcome", "reason", "operator", "use", "masked", "user"]
-    list_filter = ["outcome", "reason", "use", "operation"]
     list_select_related = ["user"]
     search_fields = ["reference__exact"]
     search_help_text = _("Reference, as the person quotes it")
     ordering = ["-created_at", "-id"]
+    readonly_fields = ["shown"]
+
+    def has_delete_permission(self, request, obj=None):
+        """Refuse: old rows are deleted by ``numverify_prune``."""
+        return False
+
+    @admin.display(description=_("number"))
+    def masked(self, row):
+        """The number's last digits, also where STORE_NUMBER is ``full``."""
+        return row.number_shown and f"•••{row.number_shown[-2:]}"
+
+    @admin.display(description=_("reference"), ordering="reference")
+    def shown(self, row):
+        """The reference as people read it."""
+        return row.reference_shown
+
+    def get_search_results(self, request, queryset, search_term):
+        """Find a reference as people quote it; numbers are not searched here, they would stand in URLs."""
+        plain = re.sub("[^A-Z0-9]", "", search_term.upper())[-REFERENCE_LENGTH:]
+        return super().get_search_results(request, queryset, plain)
+
+
+@admin.register(VerificationAttempt)
+class VerificationAttemptAdmin(AuditAdmin):
+    """What an operator was asked."""
+
+    list_display = ["created_at", "shown", "outcome", "reason", "operator", "use", "masked", "user"]
+    list_filter = ["outcome", "reason", "use", "operation"]
     fields = [
         "shown",
         "outcome",
@@ -52,26 +77,6 @@ class VerificationAttemptAdmin(ReadOnlyAdmin):
         "ended_at",
         "correlator",
     ]
-    readonly_fields = ["shown"]
-
-    def has_delete_permission(self, request, obj=None):
-        """Refuse: old rows are deleted by ``numverify_prune``."""
-        return False
-
-    @admin.display(description=_("number"))
-    def masked(self, attempt):
-        """The number's last digits, also where STORE_NUMBER is ``full``."""
-        return attempt.number_shown and f"•••{attempt.number_shown[-2:]}"
-
-    @admin.display(description=_("reference"), ordering="reference")
-    def shown(self, attempt):
-        """The reference as people read it."""
-        return attempt.reference_shown
-
-    def get_search_results(self, request, queryset, search_term):
-        """Find a reference as people quote it; numbers are not searched here, they would stand in URLs."""
-        plain = re.sub("[^A-Z0-9]", "", search_term.upper())[-REFERENCE_LENGTH:]
-        return super().get_search_results(request, queryset, plain)
 
 
 @admin.register(VerifiedNumber)

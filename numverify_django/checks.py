@@ -37,13 +37,13 @@ def check_installation(app_configs, **kwargs):
 
 
 def _check_backend():
-    backends = _backends()
-    ours = [index for index, backend in enumerate(backends) if issubclass(backend, NumberVerificationBackend)]
+    listed = backends()
+    ours = [index for index, backend in enumerate(listed) if issubclass(backend, NumberVerificationBackend)]
     if not ours:
         hint = "Add 'numverify_django.backends.NumberVerificationBackend' to AUTHENTICATION_BACKENDS."
         yield Error("No authentication backend verifies numbers.", hint=hint, id="numverify.E020")
         return
-    others = [backend for backend in backends[: ours[0]] if issubclass(backend, OIDCAuthenticationBackend)]
+    others = [backend for backend in listed[: ours[0]] if issubclass(backend, OIDCAuthenticationBackend)]
     if others:
         hint = "List ours first in AUTHENTICATION_BACKENDS: the first to recognise a callback handles it."
         text = f"{others[0].__module__}.{others[0].__qualname__} stands before the number verification backend."
@@ -64,7 +64,7 @@ def _check_middleware():
 @register(Tags.models)
 def check_user_model(app_configs, **kwargs):
     """Report a user model of which ``create_user`` cannot make an account for an unknown number."""
-    makers = [part for part in _backends() if issubclass(part, NumberVerificationBackend)]
+    makers = [part for part in backends() if issubclass(part, NumberVerificationBackend)]
     is_ours = any(part.create_user is NumberVerificationBackend.create_user for part in makers)
     if not is_ours or conf.problems() or conf.get().unknown_number == "deny":
         return []
@@ -98,7 +98,8 @@ def _operators():
     return () if conf.problems() else conf.get().operators
 
 
-def _backends():
+def backends():
+    """Return the classes in AUTHENTICATION_BACKENDS; ``object`` stands for what cannot be imported."""
     return [_part(path) for path in django_settings.AUTHENTICATION_BACKENDS]
 
 

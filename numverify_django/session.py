@@ -59,11 +59,6 @@ def record_proof(request, verified_number):
     _remember(request, proof={"number": verified_number.pk, "at": time.time(), "operator": verified_number.operator})
 
 
-def forget_proof(request):
-    """Forget what a SIM proved in this session: the login that follows was made another way."""
-    _remember(request, proof=None)
-
-
 def hold_login(request, user, attempt):
     """Keep the login of ``user`` for complete_login: LOGIN_POLICY sends the person elsewhere first."""
     request.session.cycle_key()

@@ -30,6 +30,7 @@ RANKS = {
     "limits": 7,
     "pages": 8,
     "flow": 8,
+    "uses": 9,
     "backends": 9,
     "forms": 9,
     "checks": 10,
