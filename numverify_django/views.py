@@ -71,10 +71,12 @@ class LoginView(NumberVerificationView):
     """Ask for the number (GET), or send the browser to the operator that knows it (POST)."""
 
     http_method_names = ["get", "head", "post"]
+    template = "login.html"  # what a form that was posted here is shown on again
 
     def get(self, request):
         """Show the form."""
-        return self._ask(request, request.GET.get("next", ""))
+        self.template = pages.login_template(request)
+        return self.ask(request, request.GET.get("next", ""))
 
     @sensitive_variables()
     def post(self, request):
@@ -83,28 +85,30 @@ class LoginView(NumberVerificationView):
         if "retry" in request.POST and not typed:
             kept = session.kept_values(request, request.POST["retry"])
             if not {"number", "next"} <= kept.keys():  # a number that fills a form is for that form alone
-                return self._ask(request, request.POST.get("next", ""))
-            return self._begin(request, PhoneNumber(kept["number"]), kept["next"], kept["operator"])
+                return self.ask(request, request.POST.get("next", ""))
+            return self.begin(request, PhoneNumber(kept["number"]), kept["next"], kept["operator"])
         own = session.own_number(request.user)
         if own and not typed:
-            return self._begin(request, own, request.POST.get("next"), request.POST.get("operator"))
+            return self.begin(request, own, request.POST.get("next"), request.POST.get("operator"))
         form = PhoneNumberForm(request.POST)
         if not form.is_valid():
             return self._show(request, form, status=400)
-        return self._begin(request, *(form.cleaned_data[name] for name in ("phone_number", "next", "operator")))
+        return self.begin(request, *(form.cleaned_data[name] for name in ("phone_number", "next", "operator")))
 
     @sensitive_variables()
-    def _begin(self, request, number, next_url, chosen):
+    def begin(self, request, number, next_url, chosen):
+        """Do what the form is for: prove ``number`` (None: ask for it) to the operator called ``chosen``, if any."""
         operator = profiles.select(conf.get().offered(chosen), number)
         if operator is None:  # the settings changed since the number was kept
-            return self._ask(request, next_url)
+            return self.ask(request, next_url)
         next_url = pages.safe_next(request, next_url)
         user = request.user if request.user.is_authenticated else None
         use = Use.STEP_UP if user else Use.LOGIN
         attempt, url = flow.begin(request, operator, number, use=use, next_url=next_url, user=user)
         return pages.leave(request, attempt, url, next_url)
 
-    def _ask(self, request, next_url):
+    def ask(self, request, next_url):
+        """Show the form, empty."""
         return self._show(request, PhoneNumberForm(initial={"next": next_url}))
 
     def _show(self, request, form, status=200):
@@ -116,7 +120,7 @@ class LoginView(NumberVerificationView):
             "may_enrol": own is None and (conf.get().allow_staff or not getattr(request.user, "is_staff", False)),
         }
         next_url = pages.safe_next(request, form["next"].value())
-        return pages.show(request, "login.html", next_url, status=status, **context)
+        return pages.show(request, self.template, next_url, status=status, **context)
 
 
 class FillView(NumberVerificationView):

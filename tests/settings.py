@@ -22,6 +22,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "numverify_django",
+    "numverify_django.contrib.qr",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -26,5 +26,6 @@ urlpatterns = [
     path("home/", home),
     path("payment/", payment),
     path("numverify/", include("numverify_django.urls")),
+    path("numverify/qr/", include("numverify_django.contrib.qr.urls")),
     path("admin/", admin.site.urls),
 ]
