@@ -88,7 +88,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     run("django-admin startproject riverside .", folder)
     package = folder / "riverside"
-    add(package / "settings.py", snippets("settings.py")[0])
+    add(package / "settings.py", snippets("settings.py")[0], snippets("settings.py")[3])
     add(package / "urls.py", *snippets("urls.py"), URLS_OF_THE_TEST.format(form=blocks("django")[0]))
     add(package / "views.py", *snippets("views.py"))
     add(package / "members.py", *snippets("members.py"))
@@ -143,7 +143,9 @@ def test_site_passes_its_checks_and_migrates(project):
     deploy = run("python manage.py check --deploy", project, **CREDENTIALS)
     assert "numverify.W001" in deploy
     assert "numverify.E" not in deploy  # a new project of Django 6.1 has errors of its own there
-    assert "numverify_django.0001_initial... OK" in run("python manage.py migrate", project, **CREDENTIALS)
+    migrated = run("python manage.py migrate", project, **CREDENTIALS)
+    assert "numverify_django.0001_initial... OK" in migrated
+    assert "numverify_qr.0001_initial... OK" in migrated
     assert "Attempts ended: 0, deleted: 0." in run("python manage.py numverify_prune", project, **CREDENTIALS)
 
 
@@ -221,6 +223,16 @@ def test_snippets_make_a_site_that_logs_in_steps_up_and_fills_a_form(site):
     assert stranger.get("/join/").text == "Press the button first."
     assert 'action="/numverify/fill/"' in stranger.get("/form/").text
     assert stranger.post("/numverify/fill/", {"next": "/join/"}, page="/form/").text == "Join with +34600000051"
+
+
+def test_snippets_make_a_login_page_that_offers_a_desktop_a_qr_code(site):
+    agent = "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0"
+    browser = Browser(site[0])
+    browser._http.headers["User-Agent"] = agent
+    assert "Show QR code" in browser.get("/numverify/login/").text
+    page = browser.post("/numverify/qr/", {"phone_number": "600 000 071", "operation": "verify"}, "/numverify/login/")
+    assert "Scan with your phone" in page.text
+    assert "Show QR code" not in Browser(site[0]).get("/numverify/login/").text
 
 
 def test_backend_of_the_site_made_the_account(site, project):

@@ -36,7 +36,7 @@ from numverify_django.protocol.messages import Verification
 from numverify_django.protocol.phone import PhoneNumber
 
 from . import agents
-from .models import CODE_LENGTH, CODE_LIFETIME, LIFETIME, NOTHING_SEALED, OPEN, RENEWABLE, TRIES, QrLogin, Status
+from .models import CODE_LENGTH, CODE_LIFETIME, FORGOTTEN, LIFETIME, OPEN, RENEWABLE, TRIES, QrLogin, Status
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def show(request, operator, number, next_url):
     limits.check_tries(QrLogin.objects, number, browser, address)
     _require_https(request, operator)
     for earlier in QrLogin.objects.filter(browser_digest=sealing.digest(browser), status__in=OPEN):
-        end(request, earlier, Status.CANCELLED, Cancelled(), **NOTHING_SEALED)
+        end(request, earlier, Status.CANCELLED, Cancelled(), **FORGOTTEN)
     now, token = timezone.now(), secrets.token_urlsafe(32)
     facts = {"number": number.e164, "operator": operator.name}
     return QrLogin.objects.create(
@@ -79,7 +79,7 @@ def of_desktop(request):
     browser = session.browser_of(request)
     row = QrLogin.objects.of_browser(browser) if browser else None
     if row and row.is_open and not _is_same(request, row):
-        end(request, row, Status.CANCELLED, Cancelled(), **NOTHING_SEALED)
+        end(request, row, Status.CANCELLED, Cancelled(), **FORGOTTEN)
     return row
 
 
@@ -111,7 +111,7 @@ def finish(request, row, code):
     if not is_right:
         return is_right, None
     facts, sealed = kept(request, row), row.sealed
-    if not row.move(Status.PROVED, status=Status.FINISHED, ended_at=timezone.now(), **NOTHING_SEALED):
+    if not row.move(Status.PROVED, status=Status.FINISHED, ended_at=timezone.now(), **FORGOTTEN):
         return None, None
     error = uses.failure_of(_admit, request, row, facts, row.key_of(code), sealed)
     if error:
@@ -184,7 +184,7 @@ def _bind(row, phone):
 
 def decline(request, row):
     """End ``row``: the person at the phone did not ask for it."""
-    end(request, row, Status.DECLINED, AccessDenied("declined on the phone"), **NOTHING_SEALED)
+    end(request, row, Status.DECLINED, AccessDenied("declined on the phone"), **FORGOTTEN)
 
 
 def code_of(request, row):

@@ -34,6 +34,8 @@ class Status(models.TextChoices):
 
 
 OPEN = (Status.SHOWN, Status.ACCEPTED, Status.PROVED)
+SPENT = {"sealed": "", "sealed_code": "", "code_digest": None}  # of a row that is over
+FORGOTTEN = SPENT | {"sealed_token": ""}  # of one that gets no next QR code without its number typed again
 
 
 class QrManager(AuditManager):
@@ -51,12 +53,9 @@ class QrManager(AuditManager):
         """End what nobody finished and erase what it kept, delete what is older than RETENTION_DAYS; return counts."""
         now = now or timezone.now()
         late = self.filter(status__in=OPEN, expires_at__lt=now - GRACE)
-        ended = late.update(status=Status.EXPIRED, ended_at=now)
-        self.filter(created_at__lt=now - RENEWABLE).exclude(status__in=OPEN).update(**NOTHING_SEALED)
+        ended = late.update(status=Status.EXPIRED, ended_at=now, **SPENT)
+        self.filter(created_at__lt=now - RENEWABLE).exclude(status__in=OPEN).update(**FORGOTTEN)
         return ended, self.older(now).delete()[0]
-
-
-NOTHING_SEALED = {"sealed": "", "sealed_token": "", "sealed_code": "", "code_digest": None}
 
 
 class QrLogin(AuditRow):
@@ -121,7 +120,7 @@ class QrLogin(AuditRow):
 
     def end(self, status, **columns):
         """Give the row its last ``status`` and erase what it kept, unless it has one; tell whether this call did it."""
-        columns = {"status": status, "ended_at": timezone.now(), "sealed": "", "sealed_code": ""} | columns
+        columns = {"status": status, "ended_at": timezone.now(), **SPENT, **columns}
         return self._update(QrLogin.objects.filter(pk=self.pk, status__in=OPEN), columns)
 
     def _update(self, rows, columns):

@@ -44,9 +44,7 @@ class ShowView(LoginView):
     def get(self, request):
         """Show it, or what became of it."""
         row = journey.of_desktop(request)
-        if row is None or row.status == Status.FINISHED:
-            return HttpResponseRedirect(reverse("numverify:login"))
-        return show(request, row)
+        return show(request, row) if row else HttpResponseRedirect(reverse("numverify:login"))
 
     @sensitive_variables()
     def post(self, request):
@@ -82,17 +80,22 @@ class FinishView(NumberVerificationView):
             return HttpResponseRedirect(reverse("numverify:login"))
         if not row.is_open:
             return show(request, row)
-        form, next_url = CodeForm(request.POST), journey.kept(request, row).get("next", "")
+        form = CodeForm(request.POST)
         if form.is_valid() and row.status != Status.PROVED:
             form.add_error("code", _("There is no code yet. Scan the QR code with your phone first."))
-        if not form.is_valid():
-            return show(request, row, form)
+        return self._try(request, row, form) if form.is_valid() else show(request, row, form)
+
+    @sensitive_variables()
+    def _try(self, request, row, form):
+        next_url = pages.safe_next(request, journey.kept(request, row).get("next"))
         is_right, error = journey.finish(request, row, form.cleaned_data["code"])
-        if is_right and not error:
-            purpose = uses.TABLE[Use.LOGIN]  # from here on it is a login as any other
-            return HttpResponseRedirect(purpose.destination(row.attempt, pages.safe_next(request, next_url)))
-        if is_right is False and row.is_open:
-            form.add_error("code", _wrong(TRIES - row.tries))
+        if is_right is None:  # another answer to this page was quicker
+            return HttpResponseRedirect(reverse("numverify_qr:show"))
+        if error:
+            return _show_refused(request, row, next_url)
+        if is_right:  # from here on it is a login as any other
+            return HttpResponseRedirect(uses.TABLE[Use.LOGIN].destination(row.attempt, next_url))
+        form.add_error("code", _wrong(TRIES - row.tries))
         return show(request, row, form)
 
 
@@ -100,6 +103,8 @@ def show(request, row, form=None):
     """Return the desktop's page of ``row``: with its QR code while it is open, else with what became of it."""
     facts = journey.kept(request, row)
     next_url = pages.safe_next(request, facts.get("next"))
+    if row.status == Status.FINISHED:
+        return _show_finished(request, next_url)
     if row.status == Status.REFUSED:
         return _show_refused(request, row, next_url)
     if not row.is_open or not facts:
@@ -111,6 +116,12 @@ def show(request, row, form=None):
         "until": row.expires_at,
     }
     return pages.show(request, "qr/desktop.html", next_url, status=400 if form else 200, **context)
+
+
+def _show_finished(request, next_url):
+    if not request.user.is_authenticated:
+        return HttpResponseRedirect(reverse("numverify:login"))
+    return pages.show(request, "already.html", next_url)
 
 
 def _show_refused(request, row, next_url):
