@@ -1,6 +1,7 @@
 """XD: a desktop that a phone logs in, and whoever stands between the two (RFC 10027)."""
 
 import re
+import secrets
 from datetime import timedelta
 
 import pytest
@@ -148,6 +149,14 @@ def test_xd_01_callback_opened_on_the_desktop_is_foreign(crossing):
     assert crossing.desktop.client.get(callback).status_code == 400
     assert crossing.phone.come_back(callback).status_code == 200
     open_still(crossing)
+
+
+@pytest.mark.parametrize(
+    "next_url", ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"]
+)
+def test_xd_01_next_of_another_site_is_not_followed(crossing, next_url):
+    assert crossing.type(crossing.cross(next=next_url))["Location"] == "/home/"
+    crossing.trial.verified()
 
 
 # XD-02: what looks at a link before a person does
@@ -895,6 +904,25 @@ def test_xd_16_second_yes_makes_the_first_attempt_worthless(crossing):
     crossing.type(crossing.code(crossing.phone.come_back(second)))
     crossing.trial.expected.append(("abandoned", "cancelled"))
     crossing.trial.verified(HONEST)
+
+
+def test_xd_16_yes_again_while_the_operator_answers_is_not_what_proved_it(crossing, monkeypatch):
+    crossing.show()
+    address, randbelow = crossing.address(), secrets.randbelow
+    callback = crossing.callback(address)
+
+    def press_again(limit):  # at the last moment: the code is being made
+        monkeypatch.setattr(secrets, "randbelow", randbelow)
+        crossing.trial.callbacks.append(crossing.phone.visit_operator(crossing.answer(address)))
+        return randbelow(limit)
+
+    monkeypatch.setattr(secrets, "randbelow", press_again)
+    crossing.type(crossing.code(crossing.phone.come_back(callback)))
+    second = crossing.trial.callbacks.pop()
+    assert crossing.phone.client.get(second)["Location"] == address
+
+    crossing.trial.verified()
+    crossing.trial.expected.append(("abandoned", "cancelled"))
 
 
 # XD-17: what the QR code says

@@ -211,6 +211,7 @@ class LogInDesktop(uses.Purpose):
         row = QrLogin.objects.filter(attempt=claimed.attempt).first()
         code = f"{secrets.randbelow(10**CODE_LENGTH):0{CODE_LENGTH}}"
         columns = row and {
+            "attempt": claimed.attempt,  # whatever was begun meanwhile, this is the one that proved it
             "expires_at": max(row.expires_at, timezone.now() + CODE_LIFETIME),
             "code_digest": row.digest_of(code),
             "sealed": sealing.seal(row.key_of(code), {"subscriber": verification.subscriber}),
