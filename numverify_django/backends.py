@@ -11,7 +11,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
-from . import conf, flow, session, signals
+from . import conf, session, signals
 from .models import Use, VerifiedNumber
 from .protocol import exceptions
 
@@ -28,21 +28,21 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         self.UserModel = get_user_model()
 
     @sensitive_variables()
-    def authenticate(self, request, attempt, response):
-        """Return the user of a claimed attempt (flow.Claimed) and its AuthorizationResponse, or raise.
+    def authenticate(self, request, attempt, verification):
+        """Return the user of a claimed attempt (VerificationAttempt) and what it proved (Verification), or raise.
 
-        Raises a NumberVerifyError with the reason; the caller records it.
+        ``request`` is of the browser that is to be logged in. Raises a NumberVerifyError with the reason; the caller
+        records it.
         """
-        verification = flow.verify(request, attempt, response)
         try:
-            return self._complete(request, attempt.attempt, verification)
+            return self._complete(request, attempt, verification)
         except (IntegrityError, exceptions.NumberTaken):
             # Another first login of this number was quicker: now there is an account to find.
-            return self._complete(request, attempt.attempt, verification)
+            return self._complete(request, attempt, verification)
 
-    async def aauthenticate(self, request, attempt, response):
+    async def aauthenticate(self, request, attempt, verification):
         """Do the same from asynchronous code."""
-        return await sync_to_async(self.authenticate)(request, attempt, response)
+        return await sync_to_async(self.authenticate)(request, attempt, verification)
 
     def get_user(self, user_id):
         """Return the user while they may log in, or None: deactivation ends sessions."""
@@ -93,8 +93,10 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
     def _find(self, request, attempt, claims):
         """Return the user to log in or to confirm, and whether they are new."""
         found = list(self.filter_users_by_claims(claims)[:2])
+        if attempt.user_id is not None and attempt.user_id != request.user.pk:
+            raise exceptions.UserMismatch
         if attempt.use == Use.STEP_UP:
-            return _confirmed(request.user, attempt, found), False
+            return _confirmed(request.user, found), False
         if len(found) > 1:
             raise exceptions.NumberTaken
         if request.user.is_authenticated and found != [request.user]:
@@ -107,13 +109,13 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
 
     def _check(self, request, attempt, user):
         """Raise the Refused that keeps this user from logging in by SIM."""
-        settings = conf.get()
+        settings, logs_in = conf.get(), attempt.user_id is None
         if not self.user_can_authenticate(user):
             raise exceptions.AccountInactive
-        if session.is_staff(user) and attempt.use == Use.LOGIN and not settings.allow_staff:
+        if session.is_staff(user) and logs_in and not settings.allow_staff:
             raise exceptions.StaffRefused
         answer = True if settings.login_policy is None else settings.login_policy(request, user, attempt)
-        if isinstance(answer, str) and _is_path(answer) and attempt.use == Use.LOGIN:
+        if isinstance(answer, str) and _is_path(answer) and logs_in:
             attempt.detour = answer
         elif answer is not True:
             raise exceptions.PolicyRefused
@@ -124,10 +126,8 @@ def _is_path(answer):
     return answer.startswith("/") and url_has_allowed_host_and_scheme(answer, allowed_hosts=None)
 
 
-def _confirmed(user, attempt, found):
+def _confirmed(user, found):
     """Return the signed-in ``user`` where the number is theirs, or is their first and nobody else's."""
-    if user.pk != attempt.user_id:
-        raise exceptions.UserMismatch
     if found != [user] and (found or _has_number(user)):
         raise exceptions.UserMismatch
     return user

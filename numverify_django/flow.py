@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 _directory = conversation.Directory()
 
+BEGUN_AGAIN = (Use.LOGIN, Use.STEP_UP)  # by our login page, with the number that the failed attempt kept
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -48,9 +50,10 @@ class Claimed:
 
 
 @sensitive_variables()
-def begin(request, operator, number, *, use, next_url):
+def begin(request, operator, number, *, use, next_url, user=None):
     """Open an attempt to prove ``number`` (None: to be told it); return it and the URL to send the browser to.
 
+    ``user`` is who must have the number, where the site knows that already.
     The URL is None where the operator cannot even be asked: the attempt is over then, and has its reason. Nothing is
     opened where TooManyTries or BudgetSpent is raised, or OperatorUnavailable: the operator has been out of order.
     """
@@ -59,22 +62,18 @@ def begin(request, operator, number, *, use, next_url):
     limits.Circuit(operator).check()
     limits.check(operator, number, browser, address)
     VerificationAttempt.objects.tidy(browser)
-    redirect_uri = _redirect_uri(request, operator)
-    facts = {"redirect_uri": redirect_uri, "next_url": next_url, "number": number and number.e164}
-    row = {"browser": browser, "operator": operator, "operation": operation, "use": use, "address": address}
-    row["timings"] = {}
-    if use == Use.STEP_UP:
-        row["user"] = request.user
+    returns_to = redirect_uri(request, operator)
+    facts = {"redirect_uri": returns_to, "next_url": next_url, "number": number and number.e164}
+    row = {"browser": browser, "operator": operator, "operation": operation, "address": address}
+    row |= {"use": use, "user": user, "timings": {}}
     try:
         metadata = _metadata(operator, transport.Deadline(operator.timeout), row["timings"])
     except NumberVerifyError as error:
         nothing = Opened(**facts, fingerprint="", nonce="", verifier="")
         attempt = VerificationAttempt.objects.open(state=secrets.token_urlsafe(32), opened=nothing, **row)
-        fail(request, attempt, nothing, error)
+        fail(request, attempt, error, nothing)
         return attempt, None
-    asked = authorization.build_request(
-        operator, metadata, operation=operation, number=number, redirect_uri=redirect_uri
-    )
+    asked = authorization.build_request(operator, metadata, operation=operation, number=number, redirect_uri=returns_to)
     opened = Opened(**facts, fingerprint=_fingerprint(operator, metadata), nonce=asked.nonce, verifier=asked.verifier)
     attempt = VerificationAttempt.objects.open(state=asked.state, opened=opened, **row)
     limits.check_budget(operator, attempt)
@@ -155,12 +154,12 @@ def fill(request, claimed, verification):
 
 
 @sensitive_variables()
-def fail(request, attempt, opened, error):
-    """End ``attempt`` with ``error``, unless it is over; where trying again makes sense its number is kept."""
-    values = {"next": opened.next_url}
-    if isinstance(error, Unavailable | Error) and opened.number:
+def fail(request, attempt, error, opened=None):
+    """End ``attempt`` with ``error``, unless it is over; of what it ``opened``, another try may need the number."""
+    values = {"next": opened.next_url} if opened else {}
+    if opened and opened.number and attempt.use in BEGUN_AGAIN and isinstance(error, Unavailable | Error):
         values["number"] = opened.number
-    if attempt.fail(error, kept=session.keep(request, **values)):
+    if attempt.fail(error, kept=session.keep(request, **values) if values else ""):
         told = (attempt.reference_shown, attempt.operator, error.outcome, error.code, error)
         logger.log(_level(error), "attempt %s at %s ended: %s, %s: %s", *told)
         signals.send(signals.number_verification_failed, request, attempt=attempt, reason=error.code)
@@ -194,7 +193,7 @@ def _fingerprint(operator, metadata):
     return f"{operator.fingerprint} {metadata.token_endpoint}"
 
 
-def _redirect_uri(request, operator):
+def redirect_uri(request, operator):
     """Return where the browser shall come back to; a host that anybody may claim to be is no place for a code."""
     if operator.redirect_uri:
         return operator.redirect_uri

@@ -110,6 +110,18 @@ def _forgiving(method):
     return careful
 
 
+@_forgiving
+def pace(what, who, count, seconds):
+    """Raise TooManyTries where ``who`` (text) did ``what`` more than ``count`` times in ``seconds``.
+
+    Counted in the cache, which may forget: for what costs little and is asked often.
+    """
+    key = f"numverify_django.pace.{what}.{sealing.digest(who)}"
+    cache.add(key, 0, seconds)
+    if _increment(key) > count:
+        raise TooManyTries(f"too often: {what}", retry_after=seconds)
+
+
 class Circuit:
     """Whether an operator is worth asking, shared by a site's workers through Django's cache.
 

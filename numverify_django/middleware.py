@@ -46,7 +46,7 @@ class NumberVerificationMiddleware:
         if request.method != "GET" or number is None or is_foreign:
             return HttpResponseRedirect(f"{reverse('numverify:login')}?{urlencode({'next': here})}")
         operator = profiles.select(conf.get().operators, number)
-        attempt, url = flow.begin(request, operator, number, use=Use.STEP_UP, next_url=here)
+        attempt, url = flow.begin(request, operator, number, use=Use.STEP_UP, next_url=here, user=request.user)
         return pages.leave(request, attempt, url, here)
 
 

@@ -149,6 +149,7 @@ class Use(models.TextChoices):
     LOGIN = "login", _("Log in")
     STEP_UP = "step_up", _("Confirm")
     FILL = "fill", _("Fill a form")
+    QR = "qr", _("Log in another device")
 
 
 REASONS = [(kind.code, kind.code.replace("_", " ")) for kind in exceptions.leaves() if kind.outcome]

@@ -33,6 +33,7 @@ GROUPS = {
     "policy_refused": "not_confirmed",
     "user_mismatch": "not_confirmed",
     "number_taken": "not_confirmed",
+    "code_failed": NOT_OPEN,
     "cannot_determine": "cannot_determine",
     "not_covered": "cannot_determine",
     "consent_required": "consent_required",
@@ -45,6 +46,9 @@ GROUPS = {
     "too_many_tries": "too_many",
     "budget_spent": "too_many",
 }
+
+
+LOGIN_PAGES = []  # functions of the request; the first to return a template has the login page
 
 
 def group_of(reason):
@@ -100,6 +104,11 @@ def show(request, template, next_url, status=200, **context):
         "cancel_url": safe_next(request, ""),  # not next: that page would ask again
     } | context
     return render(request, f"numverify/{template}", context, status=status)
+
+
+def login_template(request):
+    """Return the template of the login page: ours, or that of an app which has a better one for this browser."""
+    return next(filter(None, (choose(request) for choose in LOGIN_PAGES)), "login.html")
 
 
 def show_failure(request, group, next_url, status=200, **context):

@@ -1,10 +1,8 @@
 """Thin views: parse the request, call flow, answer."""
 
 import logging
-import traceback
 
 from django.conf import settings
-from django.contrib.auth import authenticate, login, logout
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.db import DatabaseError, transaction
@@ -16,11 +14,11 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.generic import View
 
-from . import conf, flow, pages, session, signals
+from . import conf, flow, pages, session, uses
 from .forms import PhoneNumberForm
 from .models import Outcome, Use
 from .protocol import profiles
-from .protocol.exceptions import Cancelled, Expired, Misconfigured, NumberVerifyError, Replayed, UserMismatch
+from .protocol.exceptions import Cancelled, Expired, NumberVerifyError, Replayed
 from .protocol.phone import PhoneNumber
 
 logger = logging.getLogger(__name__)
@@ -82,10 +80,12 @@ class LoginView(NumberVerificationView):
     """Ask for the number (GET), or send the browser to the operator that knows it (POST)."""
 
     http_method_names = ["get", "head", "post"]
+    template = "login.html"  # what a form that was posted here is shown on again
 
     def get(self, request):
         """Show the form."""
-        return self._ask(request, request.GET.get("next", ""))
+        self.template = pages.login_template(request)
+        return self.ask(request, request.GET.get("next", ""))
 
     @sensitive_variables()
     def post(self, request):
@@ -94,27 +94,30 @@ class LoginView(NumberVerificationView):
         if "retry" in request.POST and not typed:
             kept = session.kept_values(request, request.POST["retry"])
             if not {"number", "next"} <= kept.keys():  # a number that fills a form is for that form alone
-                return self._ask(request, request.POST.get("next", ""))
-            return self._begin(request, PhoneNumber(kept["number"]), kept["next"], kept["operator"])
+                return self.ask(request, request.POST.get("next", ""))
+            return self.begin(request, PhoneNumber(kept["number"]), kept["next"], kept["operator"])
         own = session.own_number(request.user)
         if own and not typed:
-            return self._begin(request, own, request.POST.get("next"), request.POST.get("operator"))
+            return self.begin(request, own, request.POST.get("next"), request.POST.get("operator"))
         form = PhoneNumberForm(request.POST)
         if not form.is_valid():
             return self._show(request, form, status=400)
-        return self._begin(request, *(form.cleaned_data[name] for name in ("phone_number", "next", "operator")))
+        return self.begin(request, *(form.cleaned_data[name] for name in ("phone_number", "next", "operator")))
 
     @sensitive_variables()
-    def _begin(self, request, number, next_url, chosen):
+    def begin(self, request, number, next_url, chosen):
+        """Do what the form is for: prove ``number`` (None: ask for it) to the operator called ``chosen``, if any."""
         operator = profiles.select(conf.get().offered(chosen), number)
         if operator is None:  # the settings changed since the number was kept
-            return self._ask(request, next_url)
+            return self.ask(request, next_url)
         next_url = pages.safe_next(request, next_url)
-        use = Use.STEP_UP if request.user.is_authenticated else Use.LOGIN
-        attempt, url = flow.begin(request, operator, number, use=use, next_url=next_url)
+        user = request.user if request.user.is_authenticated else None
+        use = Use.STEP_UP if user else Use.LOGIN
+        attempt, url = flow.begin(request, operator, number, use=use, next_url=next_url, user=user)
         return pages.leave(request, attempt, url, next_url)
 
-    def _ask(self, request, next_url):
+    def ask(self, request, next_url):
+        """Show the form, empty."""
         return self._show(request, PhoneNumberForm(initial={"next": next_url}))
 
     def _show(self, request, form, status=200):
@@ -126,7 +129,7 @@ class LoginView(NumberVerificationView):
             "may_enrol": own is None and (conf.get().allow_staff or not getattr(request.user, "is_staff", False)),
         }
         next_url = pages.safe_next(request, form["next"].value())
-        return pages.show(request, "login.html", next_url, status=status, **context)
+        return pages.show(request, self.template, next_url, status=status, **context)
 
 
 class FillView(NumberVerificationView):
@@ -167,70 +170,31 @@ class CallbackView(NumberVerificationView):
         except NumberVerifyError as error:
             return self._not_ours(request, error)
         attempt, next_url = claimed.attempt, pages.safe_next(request, claimed.opened.next_url)
-        error = self._finish(request, claimed)
+        error = uses.failure_of(self._verify, request, claimed)
         if error is not None:
             return self._failed(request, claimed, error, next_url)
-        return HttpResponseRedirect(pages.with_next(attempt.detour, next_url) if attempt.detour else next_url)
+        return HttpResponseRedirect(uses.of(attempt).destination(attempt, next_url))
 
     @sensitive_variables()
-    def _finish(self, request, claimed):
-        """Run the verification to its end; return the NumberVerifyError that ended it, or None."""
-        try:
-            self._verify(request, claimed)
-        except NumberVerifyError as error:
-            return error if error.outcome else Misconfigured("a hook of the site raised what ends no attempt")
-        except Exception as error:  # a site's hook, or the database: the attempt must end, and a person sees no 500
-            # The error's text may quote a number: only the site's developer reads it.
-            shown = traceback.format_exception(error) if settings.DEBUG else traceback.format_tb(error.__traceback__)
-            logger.error("the callback failed: %s\n%s", type(error).__name__, "".join(shown))
-            return Misconfigured("a hook of the site or its database failed")
-        return None
-
     def _verify(self, request, claimed):
-        attempt = claimed.attempt
-        if attempt.use == Use.STEP_UP:
-            self._require_need(request, attempt)
-        response = flow.receive(claimed)
-        if attempt.use == Use.FILL:
-            flow.fill(request, claimed, flow.verify(request, claimed, response))
-            return
-        user = authenticate(request, attempt=claimed, response=response)
-        if user is None or attempt.verified_number is None:
-            raise Misconfigured("no backend of AUTHENTICATION_BACKENDS verified the number, or another took its place")
-        if attempt.detour:
-            session.hold_login(request, user, attempt)
-        else:
-            self._let_in(request, user, attempt)
-        signals.send(signals.number_verified, request, user=user, attempt=attempt)
-
-    def _require_need(self, request, attempt):
-        """Raise what makes a confirmation needless, before it is paid for."""
-        if request.user.is_anonymous or request.user.pk != attempt.user_id:
-            raise UserMismatch  # a new password or a deleted account ended the login meanwhile
-        if session.is_proved_since(request, attempt.created_at):
-            raise Cancelled("another tab was quicker")
-
-    def _let_in(self, request, user, attempt):
-        if attempt.use == Use.LOGIN:
-            login(request, user)
-        else:
-            request.session.cycle_key()
-        session.record_proof(request, attempt.verified_number)
+        purpose = uses.of(claimed.attempt)
+        purpose.require(request, claimed.attempt)
+        verification = flow.verify(request, claimed, flow.receive(claimed))
+        purpose.complete(request, claimed, verification)
 
     def _failed(self, request, claimed, error, next_url):
-        attempt = claimed.attempt
+        attempt, purpose = claimed.attempt, uses.of(claimed.attempt)
         try:
-            flow.fail(request, attempt, claimed.opened, error)
+            flow.fail(request, attempt, error, claimed.opened)
         except DatabaseError as broken:  # the row stays claimed, and is ended by the next start or by pruning
             logger.error("attempt %s could not be ended: %s", attempt.reference_shown, type(broken).__name__)
-            return pages.show_failure(request, pages.UNFINISHED, "", status=503, use=attempt.use)
+            return pages.show_failure(request, pages.UNFINISHED, "", status=503, **purpose.failure(""))
         if isinstance(error, Cancelled):
             return HttpResponseRedirect(next_url)  # whoever is logged in there, it is nobody by this attempt
         if attempt.outcome != Outcome.VERIFIED:
             return pages.to_failed(attempt)
-        if attempt.use == Use.LOGIN:
-            logout(request)  # it failed after the proof was recorded: nobody stays half logged in
-        return pages.show_failure(request, pages.UNFINISHED, "", status=503, use=attempt.use)
+        purpose.undo(request)  # it failed after the proof was recorded
+        return pages.show_failure(request, pages.UNFINISHED, "", status=503, **purpose.failure(""))
 
     def _not_ours(self, request, error):
         """Answer a callback that claimed nothing: the page is the same whatever was wrong with it."""
@@ -260,5 +224,7 @@ class FailedView(NumberVerificationView):
         if attempt is None or attempt.outcome in (Outcome.PENDING, Outcome.VERIFIED):
             return pages.show_failure(request, pages.NOT_OPEN, "", status=404)
         kept = session.kept(session.browser_of(request), attempt)
-        context = {"reference": attempt.reference_shown, "retry": "number" in kept, "use": attempt.use}
-        return pages.show_failure(request, pages.group_of(attempt.reason), kept.get("next", ""), **context)
+        next_url = kept.get("next", "")
+        context = {"reference": attempt.reference_shown, "retry": "number" in kept}
+        context |= uses.of(attempt).failure(next_url)
+        return pages.show_failure(request, pages.group_of(attempt.reason), next_url, **context)

@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "numverify_django",
     "numverify_django.contrib.otp",
+    "numverify_django.contrib.qr",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

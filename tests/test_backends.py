@@ -63,7 +63,7 @@ class ByEmail(NumberVerificationBackend):
 
 
 class Unreachable(NumberVerificationBackend):
-    def authenticate(self, request, attempt, response):
+    def authenticate(self, request, attempt, verification):
         raise AssertionError("reached")
 
 

@@ -91,7 +91,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     run("django-admin startproject riverside .", folder)
     package = folder / "riverside"
-    settings = [snippets("settings.py")[0], snippets("settings.py")[3]]
+    settings = [text for text in snippets("settings.py") if re.match(r"# settings.py(\n|, with (QR )?codes)", text)]
     add(package / "settings.py", *settings, 'INSTALLED_APPS += ["riverside"]')  # for its admin.py
     add(package / "urls.py", *snippets("urls.py"), URLS_OF_THE_TEST.format(form=blocks("django")[0]))
     for name in ("views.py", "members.py", "sms.py", "admin.py"):
@@ -151,6 +151,7 @@ def test_site_passes_its_checks_and_migrates(project):
     migrated = run("python manage.py migrate", project, **CREDENTIALS)
     assert "numverify_django.0001_initial... OK" in migrated
     assert "numverify_otp.0001_initial... OK" in migrated
+    assert "numverify_qr.0001_initial... OK" in migrated
     assert "Attempts ended: 0, deleted: 0." in run("python manage.py numverify_prune", project, **CREDENTIALS)
 
 
@@ -266,6 +267,16 @@ def test_code_logs_in_who_logged_in_by_sim_before(site, provider):
     assert rest.endswith(f"Never share it.\n\n@127.0.0.1 #{code}")
     entered = browser.post("/numverify/code/enter/", {"code": code, "reference": reference}, page="/numverify/code/")
     assert entered.text == "No SIM was checked."
+
+
+def test_snippets_make_a_login_page_that_offers_a_desktop_a_qr_code(site):
+    agent = "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0"
+    browser = Browser(site[0])
+    browser._http.headers["User-Agent"] = agent
+    assert "Show QR code" in browser.get("/numverify/login/").text
+    page = browser.post("/numverify/qr/", {"phone_number": "600 000 071", "operation": "verify"}, "/numverify/login/")
+    assert "Scan with your phone" in page.text
+    assert "Show QR code" not in Browser(site[0]).get("/numverify/login/").text
 
 
 def test_backend_of_the_site_made_the_account(site, project):

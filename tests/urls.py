@@ -39,5 +39,6 @@ urlpatterns = [
     path("payment/", payment),
     path("numverify/code/", include("numverify_django.contrib.otp.urls")),
     path("numverify/", include("numverify_django.urls")),
+    path("numverify/qr/", include("numverify_django.contrib.qr.urls")),
     path("admin/", admin.site.urls),
 ]

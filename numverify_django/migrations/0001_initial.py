@@ -71,6 +71,7 @@ class Migration(migrations.Migration):
                             ("policy_refused", "policy refused"),
                             ("user_mismatch", "user mismatch"),
                             ("number_taken", "number taken"),
+                            ("code_failed", "code failed"),
                             ("callback_invalid", "callback invalid"),
                             ("issuer_mismatch", "issuer mismatch"),
                             ("operator_changed", "operator changed"),
@@ -99,7 +100,12 @@ class Migration(migrations.Migration):
                 (
                     "use",
                     models.CharField(
-                        choices=[("login", "Log in"), ("step_up", "Confirm"), ("fill", "Fill a form")],
+                        choices=[
+                            ("login", "Log in"),
+                            ("step_up", "Confirm"),
+                            ("fill", "Fill a form"),
+                            ("qr", "Log in another device"),
+                        ],
                         max_length=8,
                         verbose_name="use",
                     ),

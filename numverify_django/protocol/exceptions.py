@@ -130,6 +130,12 @@ class NumberTaken(Refused):
     code = "number_taken"
 
 
+class CodeFailed(Refused):
+    """The short code that the phone showed was typed wrongly too often on the other device."""
+
+    code = "code_failed"
+
+
 class Error(NumberVerifyError):
     """An answer or a setting is wrong; nothing may be concluded from it."""
 

@@ -26,6 +26,7 @@ from django.test import Client
 from django.views.debug import ExceptionReporter
 
 from numverify_django.contrib.otp.models import CodeLogin
+from numverify_django.contrib.qr.models import QrLogin
 from numverify_django.models import VerificationAttempt, VerifiedNumber
 from numverify_django.pages import group_of
 from numverify_django.protocol.exceptions import leaves
@@ -107,6 +108,7 @@ class Trial:
     may_spend: float = TIMEOUT + 1
     others: set = field(default_factory=set)  # primary keys (text) of who logged in by another way
     is_told_elsewhere: bool = False  # the case itself puts the number into tables that are not ours
+    device: str = ""  # whose page the last one is, where there are two
     spent: float = 0.0  # seconds, of the slowest answer
     grown: int = 0  # KiB
 
@@ -224,10 +226,11 @@ class Trial:
                 row.reference_shown for row in VerificationAttempt.objects.all() if row.reference_shown in text
             ]
             assert references or self.responses[-1].status_code != 200, "I12: no reference"
-            text = re.sub("|".join([*references, r'name="csrfmiddlewaretoken" value="\w+"']), "", text)
+            random = [r'name="csrfmiddlewaretoken" value="\w+"', r"/numverify/qr/[\w-]{43}/"]
+            text = re.sub("|".join([*references, *random]), "", text)
             use, retry = VerificationAttempt.objects.latest("pk").use, 'name="retry"' in text
             way = settings.NUMVERIFY.get("FALLBACK_URL")
-            kind = (group_of(self.expected[-1][1]), use, self.visitor.user_id is not None, retry, way)
+            kind = (group_of(self.expected[-1][1]), use, self.visitor.user_id is not None, retry, way, self.device)
             assert first_text(self.folder, kind, text) == text, "I12"
 
     def check_replays(self):
@@ -299,7 +302,7 @@ class Trial:
         admin = Client(SERVER_NAME=HOST)
         admin.force_login(make_user("root", is_staff=True, is_superuser=True))
         paths = ["/admin/", "/admin/numverify_django/verificationattempt/summary/"]
-        for model in (VerificationAttempt, VerifiedNumber, CodeLogin):
+        for model in (VerificationAttempt, VerifiedNumber, CodeLogin, QrLogin):
             base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
             found = [(row.pk, page) for row in model.objects.all() for page in ("change", "history")]
             paths += [base, *(f"{base}{pk}/{page}/" for pk, page in found)]

@@ -27,6 +27,7 @@ REASONS = {
         "policy_refused",
         "user_mismatch",
         "number_taken",
+        "code_failed",
     },
     "error": {
         "callback_invalid",

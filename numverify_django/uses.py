@@ -1,0 +1,147 @@
+"""What numbers are proved for: a table from an attempt's use to what its callback does with the proof.
+
+An app of ``contrib`` adds its own use with ``register``, in its AppConfig.ready.
+"""
+
+import logging
+import traceback
+
+from django.conf import settings
+from django.contrib.auth import authenticate, login, logout
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from . import flow, pages, session, signals
+from .models import Use
+from .protocol.exceptions import Cancelled, Misconfigured, NumberVerifyError, UserMismatch
+
+logger = logging.getLogger(__name__)
+
+
+class Purpose:
+    """What an attempt is for; each method says what a new use must decide."""
+
+    def require(self, request, attempt):
+        """Raise what makes the proof needless, before it is paid for."""
+
+    def complete(self, request, claimed, verification):
+        """Do what the number was proved for, or raise the NumberVerifyError that forbids it.
+
+        What it does not end (``attempt.succeed``) stays open, claimed, for a later request to end.
+        """
+        raise NotImplementedError
+
+    def undo(self, request):
+        """Take back what ``complete`` did in the session before it failed."""
+
+    def destination(self, attempt, next_url):
+        """Return where the person goes on success."""
+        return next_url
+
+    def failure(self, next_url):
+        """Return what the page of a failure has otherwise: ``again_url``, ``caption``, ``fallback_url`` and more."""
+        return {}
+
+
+class LogIn(Purpose):
+    """Log in the account of the number."""
+
+    @sensitive_variables()
+    def complete(self, request, claimed, verification):
+        """Admit its owner."""
+        admit(request, claimed.attempt, verification)
+
+    def undo(self, request):
+        """Log out: nobody stays half logged in."""
+        logout(request)
+
+    def destination(self, attempt, next_url):
+        """Return ``next_url``, by way of where LOGIN_POLICY sends the person first."""
+        return pages.with_next(attempt.detour, next_url) if attempt.detour else next_url
+
+
+class StepUp(Purpose):
+    """Confirm that a signed-in person has the SIM of their number."""
+
+    def require(self, request, attempt):
+        """Raise UserMismatch or Cancelled where there is nobody, or nothing any more, to confirm."""
+        if request.user.is_anonymous or request.user.pk != attempt.user_id:
+            raise UserMismatch  # a new password or a deleted account ended the login meanwhile
+        if session.is_proved_since(request, attempt.created_at):
+            raise Cancelled("another tab was quicker")
+
+    @sensitive_variables()
+    def complete(self, request, claimed, verification):
+        """Admit them again."""
+        admit(request, claimed.attempt, verification)
+
+
+class Fill(Purpose):
+    """Let the number wait for a form of the site."""
+
+    @sensitive_variables()
+    def complete(self, request, claimed, verification):
+        """Keep it for this browser."""
+        flow.fill(request, claimed, verification)
+
+    def failure(self, next_url):
+        """Lead back to the form; there is no other way in where nobody logs in."""
+        return {"again_url": next_url, "caption": _("Nothing was filled in"), "fallback_url": ""}
+
+
+class Absent(Purpose):
+    """The use of an app that is not installed any more."""
+
+    def require(self, request, attempt):
+        """Refuse."""
+        raise Misconfigured("the app that began this attempt is not in INSTALLED_APPS")
+
+
+ABSENT = Absent()
+TABLE = {Use.LOGIN: LogIn(), Use.STEP_UP: StepUp(), Use.FILL: Fill()}
+
+
+def register(use, purpose):
+    """Let ``purpose`` (a Purpose) say what attempts of ``use`` are for."""
+    TABLE[use] = purpose
+
+
+def of(attempt):
+    """Return the Purpose of ``attempt``."""
+    return TABLE.get(attempt.use, ABSENT)
+
+
+@sensitive_variables()
+def admit(request, attempt, verification):
+    """Log in, or confirm, the account that the backend finds for a proved number; end the attempt and tell the site."""
+    user = authenticate(request, attempt=attempt, verification=verification)
+    if user is None or attempt.verified_number is None:
+        raise Misconfigured("no backend of AUTHENTICATION_BACKENDS knows the number, or another took its place")
+    if attempt.detour:
+        session.hold_login(request, user, attempt)
+    else:
+        _let_in(request, user)
+        session.record_proof(request, attempt.verified_number)
+    signals.send(signals.number_verified, request, user=user, attempt=attempt)
+
+
+def _let_in(request, user):
+    if request.user.is_authenticated:  # as this very user: the backend refuses any other
+        request.session.cycle_key()
+    else:
+        login(request, user)
+
+
+@sensitive_variables()
+def failure_of(act, *args):
+    """Call ``act``; return the NumberVerifyError that ended it (Misconfigured where it is no such), or None."""
+    try:
+        act(*args)
+    except NumberVerifyError as error:
+        return error if error.outcome else Misconfigured("a hook of the site raised what ends no attempt")
+    except Exception as error:  # a site's hook, or the database: the attempt must end, and a person sees no 500
+        # The error's text may quote a number: only the site's developer reads it.
+        shown = traceback.format_exception(error) if settings.DEBUG else traceback.format_tb(error.__traceback__)
+        logger.error("a verification failed: %s\n%s", type(error).__name__, "".join(shown))
+        return Misconfigured("a hook of the site or its database failed")
+    return None

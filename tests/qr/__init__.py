@@ -1,0 +1,1 @@
+"""Logging in on a desktop with the SIM of a phone."""
