@@ -13,15 +13,15 @@ from .visitor import DEVICES
 
 FOLDER = Path(__file__).parents[2] / "docs/_static/screens"
 LANGUAGES = {"en": "en-GB", "es": "es-ES", "de": "de-DE", "pt-br": "pt-BR"}
-COLOURS = 64
+COLOURS = 32
 STEADY = """
-([host, operator]) => {
+([host, name, operator]) => {
   const reference = document.querySelector("bdi");
   if (reference) reference.textContent = "K7Q-4MX2";
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
     const text = texts.currentNode;
-    text.data = text.data.replaceAll(host, "Riverside Sports Club").replaceAll(operator, "http://127.0.0.1:9091");
+    text.data = text.data.replaceAll(host, name).replaceAll(operator, "http://127.0.0.1:9091");
   }
 }
 """
@@ -36,11 +36,12 @@ def test_screenshot(browse, name, device, language):
         return  # the console speaks English alone
     visitor = browse(device, locale=LANGUAGES[language], reduced_motion="reduce")
     page.reach(visitor)
-    visitor.page.evaluate(STEADY, [visitor.site.removeprefix("http://"), visitor.sandbox.url])
+    site = "Riverside Sports Club" if page.is_ours else "127.0.0.1:8000"
+    visitor.page.evaluate(STEADY, [visitor.site.removeprefix("http://"), site, visitor.sandbox.url])
     for theme in ("light", "dark"):
         visitor.page.emulate_media(color_scheme=theme)
         # The caret would be hidden by a style in the page, which its policy forbids.
-        picture = visitor.page.screenshot(full_page=True, caret="initial")
+        picture = visitor.page.screenshot(full_page=True, caret="initial", scale="css")
         save(picture, f"{name}-{device}-{theme}-{language}")
 
 
