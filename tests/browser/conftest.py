@@ -26,26 +26,33 @@ MIDDLEWARE = [
 ]
 
 
+FOUND = next(filter(None, map(shutil.which, NAMES)), None)
+MISSING = "There is no Chromium here: the tests in a real browser were left out (apt-get install chromium)."
+IS_CI = bool(os.environ.get("CI"))
+# Not skipped: that would be a line for each of them.
+collect_ignore_glob = [] if FOUND or IS_CI else ["test_*.py"]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say in one line what was left out."""
+    if collect_ignore_glob:
+        terminalreporter.write_line(MISSING)
+
+
 @pytest.fixture(scope="package")
 def chromium():
-    """One browser process for all tests; where there is none, they are skipped in one line, or fail where CI is set."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        give_up("There is no Chromium here: the tests in a real browser are left out (apt-get install chromium).")
+    """One browser process for all tests; one that does not start is an error in CI alone."""
+    if FOUND is None:
+        pytest.fail(MISSING)
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright's loop runs in this thread, and nothing of ours in it.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         try:
-            browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+            browser = playwright.chromium.launch(executable_path=FOUND, args=FLAGS)
         except Error as error:
-            give_up(f"{found} does not start, so the tests in a real browser are left out: {error.message[:200]!r}")
+            (pytest.fail if IS_CI else pytest.skip)(f"{FOUND} does not start: {error.message[:200]!r}")
         yield browser
         browser.close()
-
-
-def give_up(why):
-    """Skip, or fail in CI."""
-    (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
 
 
 @pytest.fixture(scope="package")
