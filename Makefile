@@ -2,6 +2,7 @@
 # make lint    style, and forgotten migrations   make clean   back to a fresh checkout
 # make mutants         the protocol's tests against broken copies of its checks
 # make test-hostile    a hostile operator and every case of it, counted by group
+# make screenshots     every page as Chromium shows it, into docs/_static/screens
 #
 # Needs python3 (3.11 or newer) and make. PYTHON=/path/to/python3.13 takes another interpreter, VENV=.venv-3.13 another
 # place for it, ARGS="-k share" goes to pytest, PORT and SANDBOX_PORT move the demo.
@@ -18,9 +19,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUFF := "ruff>=0.17,<0.18"
 
 MUTMUT := "mutmut>=3.8,<4"
+PILLOW := "pillow>=12"
+SCREENS := docs/_static/screens
 
 .DELETE_ON_ERROR:
-.PHONY: test test-hostile mutants lint demo clean
+.PHONY: test test-hostile mutants screenshots lint demo clean
 
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest --ignore=tests/hostile $(ARGS)
@@ -35,6 +38,13 @@ mutants: $(VENV)/.test
 	@rm -rf mutants
 	@$(BIN)/mutmut run
 	@$(BIN)/python tests/mutants.py
+
+# CI=1: without Chromium there is nothing to skip.
+screenshots: $(VENV)/.test
+	@$(PIP) $(PILLOW)
+	@rm -f $(SCREENS)/*.png
+	@CI=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 tests/browser/screenshots.py $(ARGS)
+	@du -sh $(SCREENS)
 
 # The check for migrations reads no data: a database in memory leaves the demo's alone.
 lint: $(VENV)/.lint

@@ -1,0 +1,78 @@
+"""Every page on a phone and a desktop: what axe says, the title, the keyboard, a narrow window and a calm one."""
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+
+from .pages import PAGES
+from .visitor import DEVICES
+
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+THEMES = ["light", "dark"]
+# What Tab stops at: of a group of radio buttons the one that is chosen.
+STOPS = """
+() => {
+  const stops = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']";
+  window.stops = [...document.querySelectorAll(stops)].filter(
+    (stop) => stop.checkVisibility() && !(stop.type === "radio" && !stop.checked));
+  return window.stops.length;
+}
+"""
+# Which of them has the focus, and whether that is seen.
+FOCUS = """
+() => {
+  const focused = document.activeElement, style = getComputedStyle(focused), box = focused.getBoundingClientRect();
+  const isOutlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+  const isInside = box.top < innerHeight && box.bottom > 0;
+  return [window.stops.indexOf(focused), isOutlined && isInside];
+}
+"""
+
+
+AXE = """
+tags => axe.run({runOnly: {type: "tag", values: tags}, resultTypes: ["violations"]}).then(({violations}) =>
+  violations.flatMap(({id, nodes}) => nodes.map(({html, failureSummary}) => `${id}: ${html}: ${failureSummary}`)))
+"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_accessible(browse, name):
+    visitor = browse("phone", reduced_motion="reduce")
+    page = visitor.page
+    PAGES[name].reach(visitor)
+    page.evaluate(AXE_SCRIPT)  # the policy lets no script tag in, but what a debugger evaluates
+
+    assert_words(visitor, PAGES[name])
+    assert page.evaluate("document.getAnimations().length") == 0
+    for device in DEVICES.values():  # one way there for both: our styles know nothing but the width
+        page.set_viewport_size(device["viewport"])
+        assert_axe_finds_nothing(page)
+    assert_keyboard(page)
+    assert_narrow(page)
+
+
+def assert_axe_finds_nothing(page):
+    """Neither in the light nor in the dark."""
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        assert page.evaluate(AXE, TAGS) == [], theme
+
+
+def assert_words(visitor, page):
+    """One h1, and a title that says the state and the site."""
+    assert visitor.page.locator("h1").all_inner_texts() == [page.heading]
+    title = visitor.page.title().removeprefix("Error: ")
+    assert title == (f"{page.heading} - {visitor.site.removeprefix('http://')}" if page.is_ours else page.heading)
+    assert visitor.page.title().startswith("Error: ") is page.name.endswith("-error")
+
+
+def assert_keyboard(page):
+    """Tab goes through the page as it is read, and shows where it is."""
+    for number in range(page.evaluate(STOPS)):
+        page.keyboard.press("Tab")
+        assert page.evaluate(FOCUS) == [number, True]
+
+
+def assert_narrow(page):
+    """At 200 % on a phone nothing is cut off or has to be scrolled sideways."""
+    page.set_viewport_size({"width": 180, "height": 380})
+    assert page.evaluate("document.documentElement.scrollWidth") == 180

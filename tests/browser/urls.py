@@ -1,0 +1,37 @@
+"""The test site as browsers need it: with a form to fill, another way in, and an answer for what browsers ask alone."""
+
+from django.http import HttpResponse
+from django.middleware.csrf import get_token
+from django.urls import path
+
+from ..urls import urlpatterns as pages
+
+JOIN = """<!doctype html>
+<html lang="en"><title>Join</title>
+<h1>Join</h1>
+<form method="post" action="/numverify/fill/">
+  <input type="hidden" name="csrfmiddlewaretoken" value="{token}">
+  <input type="hidden" name="next" value="/filled/">
+  <button>Use this phone's number</button>
+</form>
+"""
+
+
+def join(request):
+    return HttpResponse(JOIN.format(token=get_token(request)))
+
+
+def password(request):
+    return HttpResponse("The other way in")
+
+
+def favicon(request):
+    return HttpResponse(status=204)
+
+
+urlpatterns = [
+    path("join/", join),
+    path("accounts/login/", password),
+    path("favicon.ico", favicon),
+    *pages,
+]
