@@ -39,7 +39,7 @@ class Purpose:
         return next_url
 
     def failure(self, next_url):
-        """Return what the page of a failure has otherwise: ``again_url``, ``caption``, ``fallback_url`` and more."""
+        """Return what the page of a failure has otherwise: ``again_url`` and ``again_label``, ``caption``, ``fallback_url``."""
         return {}
 
 
@@ -86,7 +86,12 @@ class Fill(Purpose):
 
     def failure(self, next_url):
         """Lead back to the form; there is no other way in where nobody logs in."""
-        return {"again_url": next_url, "caption": _("Nothing was filled in"), "fallback_url": ""}
+        return {
+            "again_url": next_url,
+            "again_label": _("Back to the form"),
+            "caption": _("Nothing was filled in"),
+            "fallback_url": "",
+        }
 
 
 class Absent(Purpose):

@@ -142,9 +142,17 @@ class FillView(NumberVerificationView):
         next_url = pages.safe_next(request, request.POST.get("next"))
         operator = profiles.select(conf.get().offered(request.POST.get("operator")), None)
         if operator is None:
-            return pages.show_failure(request, pages.UNFINISHED, next_url, status=400)
+            return pages.show_failure(request, pages.UNFINISHED, next_url, status=400, **_filling(next_url))
         attempt, url = flow.begin(request, operator, None, use=Use.FILL, next_url=next_url)
         return pages.leave(request, attempt, url, next_url)
+
+    def refuse(self, request, error, next_url):
+        """Lead back to the form."""
+        return pages.show_refusal(request, error, next_url, **_filling(next_url))
+
+
+def _filling(next_url):
+    return uses.TABLE[Use.FILL].failure(next_url)
 
 
 class CallbackView(NumberVerificationView):
