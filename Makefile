@@ -2,6 +2,7 @@
 # make lint    style, and forgotten migrations   make clean   back to a fresh checkout
 # make mutants         the protocol's tests against broken copies of its checks
 # make test-hostile    a hostile operator and every case of it, counted by group
+# make messages        the catalogues brought up to date with what the package says, and compiled
 # make screenshots     every page as Chromium shows it, into docs/_static/screens
 #
 # Needs python3 (3.11 or newer) and make. PYTHON=/path/to/python3.13 takes another interpreter, VENV=.venv-3.13 another
@@ -19,11 +20,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUFF := "ruff>=0.17,<0.18"
 
 MUTMUT := "mutmut>=3.8,<4"
-PILLOW := "pillow>=12"
 SCREENS := docs/_static/screens
 
 .DELETE_ON_ERROR:
-.PHONY: test test-hostile mutants screenshots lint demo clean
+.PHONY: test test-hostile mutants screenshots messages lint demo clean
 
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest --ignore=tests/hostile $(ARGS)
@@ -39,9 +39,11 @@ mutants: $(VENV)/.test
 	@$(BIN)/mutmut run
 	@$(BIN)/python tests/mutants.py
 
+messages: $(VENV)/.test
+	@$(BIN)/python -m tests.messages
+
 # CI=1: without Chromium there is nothing to skip.
 screenshots: $(VENV)/.test
-	@$(PIP) $(PILLOW)
 	@rm -f $(SCREENS)/*.png
 	@CI=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 tests/browser/screenshots.py $(ARGS)
 	@du -sh $(SCREENS)
@@ -68,7 +70,7 @@ $(VENV)/.test: $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 
 $(VENV)/.demo: $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 	@echo "Installing what the example needs into $(VENV): a minute or two, once."
-	@$(PIP) --editable '.[otp,sandbox]'
+	@$(PIP) --editable '.[otp,qr,sandbox]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.demo

@@ -70,11 +70,13 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "numverify_django",
     "numverify_django.contrib.otp",
+    "numverify_django.contrib.qr",
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -120,6 +122,7 @@ DATABASES = {"default": database(os.environ.get("DATABASE_URL", f"sqlite:///{BAS
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("es", "Español"), ("de", "Deutsch"), ("pt-br", "Português do Brasil")]
 TIME_ZONE = "Europe/Madrid"
 USE_TZ = True
 

@@ -16,6 +16,7 @@ urlpatterns = [
     path("accounts/login/", LoginView.as_view(), name="password_login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("numverify/code/", include("numverify_django.contrib.otp.urls")),
+    path("numverify/qr/", include("numverify_django.contrib.qr.urls")),
     path("numverify/", include("numverify_django.urls")),
     path("admin/", admin.site.urls),
 ]

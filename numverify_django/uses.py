@@ -39,7 +39,7 @@ class Purpose:
         return next_url
 
     def failure(self, next_url):
-        """Return what the page of a failure has otherwise: ``again_url`` and ``again_label``, ``caption``, ``fallback_url``."""
+        """Return what a failure's page has otherwise: ``again_url``, ``again_label``, ``caption``, ``fallback_url``."""
         return {}
 
 

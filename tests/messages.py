@@ -26,6 +26,7 @@ KEYWORDS = {
     **dict.fromkeys(["ngettext", "ngettext_lazy"], (1, 2)),
     **dict.fromkeys(["pgettext", "pgettext_lazy"], ((1, "c"), 2)),
 }
+HEADER = "# Update with: make messages"
 ENGLISH_ALONE = "sandbox"  # the console of the sandbox operator speaks to developers
 
 
@@ -45,10 +46,8 @@ def template():
     """Return the Catalog of what is said, without any translation."""
     found = Catalog(charset="utf-8", fuzzy=False)
     for place, text in sources():
-        for _line, message, comments, context in extract(
-            "python", io.BytesIO(text.encode()), KEYWORDS, ["Translators:"]
-        ):
-            found.add(message, locations=[(place, None)], auto_comments=comments, context=context)
+        for _line, message, _comments, context in extract("python", io.BytesIO(text.encode()), KEYWORDS):
+            found.add(message, locations=[(place, None)], context=context)
     for kind in exceptions.leaves():
         found.add(kind.__doc__, locations=[("numverify_django/protocol/exceptions.py", None)])
     return found
@@ -70,6 +69,7 @@ def folder(language):
 
 def write(language, updated):
     """Write the catalogue of ``language`` (a Catalog), and what Django reads of it."""
+    updated.header_comment = HEADER
     folder(language).mkdir(parents=True, exist_ok=True)
     with (folder(language) / "django.po").open("wb") as file:
         write_po(file, updated, width=120, omit_header=False, sort_output=True, ignore_obsolete=True)
@@ -80,15 +80,17 @@ def write(language, updated):
 def main():
     """Update each catalogue; what is new in it waits for its translation."""
     for language in LANGUAGES:
-        updated = catalogue(language)
-        updated.update(template(), no_fuzzy_matching=True)
+        updated, said = catalogue(language), template()
+        said.creation_date = updated.creation_date  # an update that changes nothing changes no file
+        updated.update(said, no_fuzzy_matching=True)
         updated.obsolete.clear()
         write(language, updated)
-        missing = [message.id for message in updated if message.id and not all(_strings(message))]
+        missing = [message.id for message in updated if message.id and not all(strings(message))]
         print(f"{language}: {len(updated)} messages, {len(missing)} to translate")  # noqa: T201
 
 
-def _strings(message):
+def strings(message):
+    """Return the translations of ``message``: several where it counts."""
     return message.string if isinstance(message.string, tuple) else (message.string,)
 
 

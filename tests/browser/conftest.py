@@ -75,7 +75,7 @@ def browse(chromium, server, transactional_db, configure, sandbox, settings):
 
     def browse(device, **options):
         context = chromium.new_context(**DEVICES[device] | {"locale": "en"} | options)
-        visitors.append(Visitor(context, server, sandbox, configure, settings))
+        visitors.append(Visitor(context, server, sandbox, configure, settings, browse))
         return visitors[-1]
 
     yield browse

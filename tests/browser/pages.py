@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.contrib.auth import get_user_model
 from django.test import Client
+
+from numverify_django.contrib.qr.models import QrLogin, Status
 
 from ..conftest import HOST
 from ..test_login import account
-from .visitor import OTHER_SIM, SIM, somebody
+from .visitor import FIREFOX, OTHER_SIM, SIM, somebody
 
 FAILED = {  # page group -> h1 in English
     "not_on_mobile_network": "Turn Wi-Fi off and try again",
@@ -37,7 +40,7 @@ class Page:
     name: str
     heading: str
     reach: Callable
-    is_ours: bool = True  # the sandbox's console has English words and a title of its own
+    of: str = "site"  # or "console" or "admin", which have looks of their own
 
 
 def log_in(visitor):
@@ -136,6 +139,108 @@ def console_log(visitor):
     console(visitor)
 
 
+def scan(visitor):
+    """Let another browser ask for a QR code, and open with this one what it says."""
+    desktop = visitor.browse("desktop")
+    desktop.ask_for_qr_code()
+    visitor.open(desktop.read_qr_code())
+    return desktop
+
+
+def prove(visitor):
+    desktop = scan(visitor)
+    visitor.answer("yes")
+    return desktop
+
+
+def decline(visitor):
+    scan(visitor)
+    visitor.answer("no")
+
+
+def prove_by_wifi(visitor):
+    visitor.sandbox.set(sim=None)
+    prove(visitor)
+
+
+def let_in(visitor):
+    desktop = prove(visitor)
+    desktop.type(visitor.page.locator(".numverify-code").inner_text())
+    visitor.page.reload()
+
+
+def qr_login(visitor):
+    visitor.context.set_extra_http_headers({"User-Agent": FIREFOX})
+    visitor.open("/numverify/login/")
+
+
+def qr_error(visitor):
+    visitor.ask_for_qr_code()
+    visitor.type("123456")
+
+
+def qr_ended(visitor):
+    visitor.ask_for_qr_code()
+    QrLogin.objects.update(status=Status.DECLINED)
+    visitor.open("/numverify/qr/")
+
+
+def code_error(visitor):
+    visitor.ask_for_code("12")
+
+
+def code_typed_wrong(visitor):
+    visitor.ask_for_code()
+    visitor.type("12")
+
+
+def code_refused(visitor):
+    account()
+    messages = visitor.ask_for_code()
+    visitor.configure(site={"LOGIN_POLICY": lambda request, user, attempt: False})
+    visitor.type(messages[0][:6])
+
+
+def code_unsent(visitor):
+    visitor.settings.ALLOWED_HOSTS = ["*"]
+    visitor.ask_for_code()
+
+
+def admin(path="", prepare=lambda visitor: None):
+    """Return what takes a Visitor to a page of the audit, as a superuser who may do everything."""
+
+    def reach(visitor):
+        attempts(visitor)
+        visitor.sign_in(get_user_model().objects.create_superuser("root", password="root"))
+        visitor.open(f"/admin/numverify_django/verificationattempt/{path}")
+        prepare(visitor)
+
+    return reach
+
+
+def attempts(visitor):
+    """Leave a day's worth of attempts behind."""
+    for sim in (SIM, OTHER_SIM, None, "unknown", "consent", SIM):
+        visitor.sandbox.set(sim=sim)
+        visitor.log_in()
+        visitor.context.clear_cookies()
+
+
+def first_attempt(visitor):
+    visitor.page.locator("#result_list a").first.click()
+
+
+def search_in_vain(visitor):
+    visitor.page.locator("[name=term]").fill("+34600000055")
+    with visitor.page.expect_navigation():
+        visitor.page.locator("[name=term]").press("Enter")
+
+
+def person(visitor):
+    visitor.open(f"/admin/auth/user/{get_user_model().objects.get(verified_numbers__number=SIM).pk}/change/")
+
+
+ENDED = "This QR code has ended"
 LOGIN, CONFIRM, CONSOLE = "Log in with your phone", "Confirm it's you", "Sandbox operator"
 PAGES = {
     page.name: page
@@ -151,8 +256,29 @@ PAGES = {
         Page("already", "You're already logged in", already),
         *failures(),
         Page("unfinished-alone", FAILED["unfinished"], unfinished_alone),
-        Page("console", CONSOLE, console, is_ours=False),
-        Page("console-error", CONSOLE, console_error, is_ours=False),
-        Page("console-log", CONSOLE, console_log, is_ours=False),
+        Page("qr-login", LOGIN, qr_login),
+        Page("qr-desktop", "Scan with your phone", lambda visitor: visitor.ask_for_qr_code()),
+        Page("qr-desktop-error", "Scan with your phone", qr_error),
+        Page("qr-desktop-ended", ENDED, qr_ended),
+        Page("qr-phone", "Log in on another device?", scan),
+        Page("qr-phone-wifi", FAILED["not_on_mobile_network"], prove_by_wifi),
+        Page("qr-phone-code", "Type this code on the other device", prove),
+        Page("qr-phone-declined", "You said no", decline),
+        Page("qr-phone-done", "The other device is logged in", let_in),
+        Page("qr-phone-ended", ENDED, lambda visitor: visitor.open("/numverify/qr/unknown/")),
+        Page("code-ask", "Get a code by text message", lambda visitor: visitor.open("/numverify/code/")),
+        Page("code-ask-error", "Get a code by text message", code_error),
+        Page("code-enter", "Enter the code", lambda visitor: visitor.ask_for_code()),
+        Page("code-enter-error", "Enter the code", code_typed_wrong),
+        Page("code-refused", FAILED["not_confirmed"], code_refused),
+        Page("code-unavailable", "Codes don't work for now", code_unsent),
+        Page("admin-list", "Select verification attempt to view", admin(), of="admin"),
+        Page("admin-attempt", "View verification attempt", admin("", first_attempt), of="admin"),
+        Page("admin-summary", "Summary", admin("summary/"), of="admin"),
+        Page("admin-nothing", "Select verification attempt to view", admin("", search_in_vain), of="admin"),
+        Page("admin-account", "Change user", admin("", person), of="admin"),
+        Page("console", CONSOLE, console, of="console"),
+        Page("console-error", CONSOLE, console_error, of="console"),
+        Page("console-log", CONSOLE, console_log, of="console"),
     ]
 }

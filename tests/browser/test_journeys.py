@@ -152,3 +152,122 @@ def test_first_page_weighs_little(phone, capsys):
         print(f"\nFirst page: {sum(weights.values())} bytes uncompressed: {weights}")  # noqa: T201
 
     assert sum(weights.values()) < LIMIT
+
+
+def test_desktop_is_logged_in_by_a_phone(phone, desktop):
+    desktop.open("/numverify/login/")
+    desktop.send(GOOD)
+    phone.open(desktop.read_qr_code())
+    phone.answer("yes")
+    desktop.type(phone.page.locator(".numverify-code").inner_text())
+
+    assert is_logged_in(desktop)
+    phone.open("/home/")
+    assert phone.page.inner_text("body") == "user None"
+
+
+def test_desktop_hears_what_its_phone_does(phone, desktop):
+    desktop.open("/numverify/login/")
+    desktop.send(GOOD)
+    phone.open(desktop.read_qr_code())
+    phone.answer("yes")
+    expect(desktop.page.get_by_role("status")).to_have_text("Type the code your phone shows.", timeout=10_000)
+    phone.answer("no")
+    expect(desktop.page.get_by_role("status")).to_have_text("The phone said no. Nobody was logged in.", timeout=10_000)
+
+
+def test_code_is_copied_at_a_press(phone, desktop):
+    phone.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    desktop.ask_for_qr_code()
+    phone.open(desktop.read_qr_code())
+    phone.answer("yes")
+    phone.page.get_by_role("button", name="Copy").click()
+    code = phone.page.locator(".numverify-code").inner_text().replace(" ", "")
+
+    expect(phone.page.get_by_role("status")).to_have_text("Copied")
+    assert phone.page.evaluate("navigator.clipboard.readText()") == code
+
+
+def test_person_at_a_desktop_may_be_on_a_phone(desktop):
+    desktop.open("/numverify/login/?next=/payment/")
+    desktop.page.get_by_role("link", name="I'm on my phone: log in here").click()
+    desktop.send(GOOD)
+
+    assert desktop.page.inner_text("body") == "paid"
+
+
+def test_code_by_text_message_logs_in(phone):
+    account()
+    messages = phone.ask_for_code()
+    phone.type(f"{messages[0][:3]} {messages[0][3:6]}")
+
+    assert is_logged_in(phone)
+
+
+def test_number_is_echoed_as_it_will_be_checked_and_the_field_is_left_alone(phone):
+    phone.open("/numverify/login/")
+    field, echo = phone.page.get_by_label("Mobile number"), phone.page.locator("[data-numverify-echo]")
+    expect(echo).to_be_hidden()
+    field.press_sequentially("600000001")
+    expect(echo).to_have_text("We'll check +34 600 00 00 01")
+    expect(field).to_have_value("600000001")
+    phone.page.get_by_label("Country").select_option("DE")
+    field.fill("0151 23456789")
+    expect(echo).to_have_text("We'll check +49 1512 3456789")
+    field.fill("+55 11 96123 4567")
+    expect(echo).to_have_text("We'll check +55 11 96123 4567")
+
+
+@pytest.mark.parametrize(("locale", "country"), [("de-DE", "DE"), ("pt-BR", "BR"), ("es-ES", "ES")])
+def test_country_follows_the_language(browse, locale, country):
+    visitor = browse("phone", locale=locale)
+    visitor.configure(site={"DEFAULT_REGION": None})
+    visitor.open("/numverify/login/")
+
+    expect(visitor.page.locator("[name=region]")).to_have_value(country)
+
+
+def test_phone_that_says_it_is_on_wifi_is_told_before_the_try(phone):
+    phone.context.add_init_script("Object.defineProperty(navigator.connection, 'type', {get: () => 'wifi'})")
+    phone.open("/numverify/login/")
+    hint = phone.page.get_by_text("This phone is on Wi-Fi. Turn Wi-Fi off, then press Log in.")
+
+    expect(hint).to_be_visible()
+    phone.send(GOOD)
+    assert is_logged_in(phone)
+
+
+def test_page_says_that_the_operator_is_asked(phone):
+    phone.open("/numverify/login/")
+    phone.page.route(f"{phone.sandbox.url}/**", lambda route: route.fulfill(status=204))
+    phone.page.get_by_label("Mobile number").fill(GOOD)
+    phone.page.get_by_role("button", name="Log in", exact=True).click()
+
+    expect(phone.page.get_by_role("button", name="Checking…")).to_have_attribute("aria-disabled", "true")
+    expect(phone.page.get_by_role("status")).to_have_text("Checking with your mobile operator")
+    again = "Still checking. Make sure mobile data is on and Wi-Fi is off."
+    expect(phone.page.get_by_role("status")).to_have_text(again, timeout=10_000)
+
+
+def test_site_whose_cookies_are_strict(phone, settings):
+    """The operator at 127.0.0.1 is another site than ``localhost``, whose cookies the browser keeps to itself then."""
+    settings.ALLOWED_HOSTS = ["localhost"]
+    settings.SESSION_COOKIE_SAMESITE = settings.CSRF_COOKIE_SAMESITE = "Strict"
+    phone.watch.hosts.add("localhost")
+    phone.site = phone.site.replace("127.0.0.1", "localhost")
+    phone.log_in()
+    phone.page.wait_for_url("**/home/")
+
+    assert is_logged_in(phone)
+
+
+def test_numbers_and_codes_read_from_left_to_right_in_a_right_to_left_page(browse):
+    visitor = browse("phone", locale="ar")
+    visitor.configure(OPERATION="share")
+    visitor.open("/numverify/login/")
+    direction = "found => getComputedStyle(found).direction"
+    field, echo = visitor.page.locator("[name=phone_number]"), visitor.page.locator("[data-numverify-echo] bdi")
+    field.press_sequentially("600000001")
+
+    assert visitor.page.evaluate("document.dir") == "rtl"
+    assert [found.evaluate(direction) for found in (field, echo)] == ["ltr", "ltr"]

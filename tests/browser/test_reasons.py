@@ -13,16 +13,16 @@ CODES = {kind.code: kind for kind in leaves()}
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_reason_has_its_page_and_its_row(desktop, reason):
-    REASONS[reason](desktop)
+def test_reason_has_its_page_and_its_row(phone, reason):
+    REASONS[reason](phone)
     headings = FAILED | CONFIRMING if reason == "user_mismatch" else FAILED
 
-    assert desktop.heading == headings[group_of(reason)]
+    assert phone.heading == headings[group_of(reason)]
     row = VerificationAttempt.objects.latest("pk")
     if CODES[reason].outcome:
         assert (row.outcome, row.reason) == (CODES[reason].outcome, reason)
-    if desktop.path == "/numverify/failed/":
-        assert f"Reference {row.reference_shown}." in desktop.page.locator("main").inner_text()
+    if phone.path == "/numverify/failed/":
+        assert f"Reference {row.reference_shown}." in phone.page.locator("main").inner_text()
 
 
 def test_every_reason_is_here():

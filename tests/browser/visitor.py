@@ -1,10 +1,13 @@
 """A person in front of the live site: one browser, one SIM at the sandbox, and a watch on what the browser reports."""
 
+import io
 import re
 from urllib.parse import urlsplit
 
+import zxingcpp
 from django.contrib.auth import get_user_model
 from django.test import Client
+from PIL import Image
 
 from ..conftest import HOST
 
@@ -18,6 +21,7 @@ PHONE = {
     "user_agent": "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 Chrome/156.0.0.0 Mobile Safari/537.36",
 }
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
+FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:144.0) Gecko/20100101 Firefox/144.0"
 DEVICES = {"phone": PHONE, "desktop": DESKTOP}
 # Chromium reports some violations in its console alone, and others to the page alone.
 REPORT_VIOLATIONS = """
@@ -32,6 +36,7 @@ class Watch:
     def __init__(self, context):
         self.problems = []
         self.expected = None  # what a test provokes: part of the text of problems that are none
+        self.hosts = {HOST}  # this machine, by the names that a test calls it
         self._visited = set()
         context.add_init_script(REPORT_VIOLATIONS)
         context.on("console", self._read)
@@ -41,7 +46,7 @@ class Watch:
     def _see(self, request):
         if request.is_navigation_request():
             self._visited.add(request.url)
-        if urlsplit(request.url).hostname != HOST:
+        if urlsplit(request.url).hostname not in self.hosts:
             self._note(f"request to {request.url}")
 
     def _read(self, message):
@@ -58,8 +63,9 @@ class Watch:
 class Visitor:
     """A person with one browser; ``page`` is its only tab."""
 
-    def __init__(self, context, site, sandbox, configure, settings):
+    def __init__(self, context, site, sandbox, configure, settings, browse):
         self.context, self.site, self.sandbox, self.settings = context, site, sandbox, settings
+        self.browse = browse  # for another browser, in front of the same site
         self._configure = configure
         self.watch = Watch(context)
         self.page = context.new_page()
@@ -78,24 +84,29 @@ class Visitor:
         """Press the button called ``name``, and wait for the page that it leads to."""
         self._leave_by(self.page.get_by_role("button", name=name, exact=True))
 
+    def answer(self, value):
+        """Press the button with this value, whatever the page's language."""
+        self._leave_by(self.page.locator(f"button[value={value}]"))
+
     def send(self, number):
         """Type the number and press the first button, whatever the page's language."""
         self.page.locator("[name=phone_number]").fill(number)
-        self._leave_by(self.page.locator("[name=operation][value=verify]"))
+        self.answer("verify")
 
     def _leave_by(self, button):
         with self.page.expect_navigation():
             button.click()
 
     def log_in(self, number=GOOD):
-        """Type the number on the login page, and press the first button."""
-        self.open("/numverify/login/")
+        """Type the number on the login page of phones, and press the first button."""
+        self.open("/numverify/login/?device=phone")
         self.send(number)
 
     def confirm(self, number=None):
         """Open a page that wants the SIM checked again; type the number where one is asked for."""
         self.open("/payment/")
         if number:
+            self.open(f"{self.page.url}&device=phone")
             self.send(number)
 
     def fill(self):
@@ -122,6 +133,32 @@ class Visitor:
             self.log_in()
         self.page.unroute(f"{self.sandbox.url}/**")
         return self.sandbox.authorize(answered.value.url)
+
+    def ask_for_qr_code(self, number=GOOD):
+        """Claim to be a desktop, type the number on its login page, and press the first button."""
+        self.context.set_extra_http_headers({"User-Agent": FIREFOX})
+        self.open("/numverify/login/")
+        self.send(number)
+
+    def read_qr_code(self):
+        """Return what a camera reads in the picture on the page."""
+        picture = self.page.locator(".numverify-picture").screenshot()
+        (code,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)))
+        return code.text
+
+    def ask_for_code(self, number=GOOD):
+        """Ask for a code by text message; return the list that such messages are put into."""
+        messages = []
+        self.configure(site={"CODE_SENDER": lambda number, text: messages.append(text)})
+        self.open("/numverify/code/")
+        self.page.locator("[name=phone_number]").fill(number)
+        self._leave_by(self.page.locator("form button").first)
+        return messages
+
+    def type(self, code):
+        """Type a code, and press the first button."""
+        self.page.locator("[name=code]").fill(code)
+        self._leave_by(self.page.locator("form button").first)
 
     @property
     def heading(self):

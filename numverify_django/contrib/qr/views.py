@@ -109,9 +109,11 @@ def show(request, row, form=None):
     if not row.is_open or not facts:
         context = {"text": _ended(row), "renewable": bool(facts)}
         return pages.show(request, "qr/ended.html", next_url, status=410 if form else 200, **context)
+    phone_url = journey.address_of(request, facts)
     context = {
         "form": form or CodeForm(),
-        "picture": picture.svg(journey.address_of(request, facts)),
+        "phone_url": phone_url,
+        "picture": picture.svg(phone_url),
         "until": row.expires_at,
     }
     return pages.show(request, "qr/desktop.html", next_url, status=400 if form else 200, **context)
