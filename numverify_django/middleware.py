@@ -44,7 +44,8 @@ class NumberVerificationMiddleware:
         number = own_number(request.user)
         is_foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"  # another site's link must cost nothing
         if request.method != "GET" or number is None or is_foreign:
-            return HttpResponseRedirect(f"{reverse('numverify:login')}?{urlencode({'next': here})}")
+            query = {"next": here, "confirm": "yes"}
+            return HttpResponseRedirect(f"{reverse('numverify:login')}?{urlencode(query)}")
         operator = profiles.select(conf.get().operators, number)
         attempt, url = flow.begin(request, operator, number, use=Use.STEP_UP, next_url=here, user=request.user)
         return pages.leave(request, attempt, url, here)

@@ -12,6 +12,7 @@ from django.conf import settings as django_settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 from . import conf, sealing
@@ -146,7 +147,7 @@ class Outcome(models.TextChoices):
 
 
 class Use(models.TextChoices):
-    LOGIN = "login", _("Log in")
+    LOGIN = "login", pgettext_lazy("numverify", "Log in")
     STEP_UP = "step_up", _("Confirm")
     FILL = "fill", _("Fill a form")
     QR = "qr", _("Log in another device")

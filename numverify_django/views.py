@@ -83,9 +83,11 @@ class LoginView(NumberVerificationView):
     template = "login.html"  # what a form that was posted here is shown on again
 
     def get(self, request):
-        """Show the form."""
-        self.template = pages.login_template(request)
-        return self.ask(request, request.GET.get("next", ""))
+        """Show the form; but to who comes back to it by the browser's button, that they are in."""
+        self.template, next_url = pages.login_template(request), request.GET.get("next", "")
+        if request.number_verification.is_fresh(conf.get().attempt_lifetime) and "confirm" not in request.GET:
+            return pages.show(request, "already.html", pages.safe_next(request, next_url))
+        return self.ask(request, next_url)
 
     @sensitive_variables()
     def post(self, request):

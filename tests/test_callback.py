@@ -292,7 +292,7 @@ def test_failed_fill_goes_back_to_the_form_and_not_to_the_login(phone, configure
     sandbox.set(sim=None)
     page = phone.page(phone.client.get(phone.come_back(phone.client.post("/numverify/fill/", {"next": "/filled/"}))))
 
-    assert '<a class="numverify-button" href="/filled/">Try again</a>' in page.content.decode()
+    assert '<a class="numverify-button" href="/filled/">Back to the form</a>' in page.content.decode()
     assert "Nothing was filled in" in page.content.decode()
     assert "/password/" not in page.content.decode()
 

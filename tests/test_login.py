@@ -30,6 +30,14 @@ def account(number="+34600000001", operator=None, **facts):
     return user
 
 
+def test_who_comes_back_by_the_browsers_button_is_told_that_they_are_in(phone):
+    phone.log_in("600 000 001", next="/payment/")
+    page = phone.client.get("/numverify/login/?next=/payment/").content.decode()
+    assert "<h1>You're already logged in</h1>" in page
+    assert '<a class="numverify-button" href="/payment/">Continue</a>' in page
+    assert "Confirm it's you" in phone.client.get("/numverify/login/?confirm=yes").content.decode()
+
+
 def test_matching_number_logs_in_a_new_account(phone):
     response = phone.log_in(GOOD, next="/payment/")
 

@@ -213,7 +213,7 @@ class TestPost:
         sign_in(phone, number)
         asked = phone.client.post(f"{path}?to=1", {"to": "somebody"})
 
-        assert query_of(asked["Location"]) == {"next": f"{path}?to=1"}
+        assert query_of(asked["Location"]) == {"next": f"{path}?to=1", "confirm": "yes"}
         page = phone.page(asked).content.decode()
         assert "<h1>Confirm it's you</h1>" in page
         assert ('name="phone_number"' in page) is (number is None)

@@ -51,7 +51,7 @@ class AttemptColumns(AuditColumns):
         text = '{} <span class="numverify-explained">{}</span>'
         return format_html(text, attempt.get_reason_display(), gettext(explanation))
 
-    @admin.display(description=_("time"))
+    @admin.display(description=_("duration"))
     def took(self, attempt):
         """How long the callback took."""
         return drawing.milliseconds(attempt.timings.get(CALLBACK))

@@ -71,7 +71,7 @@ class OperatorUnavailable(Unavailable):
 
 
 class OperatorTimeout(Unavailable):
-    """The operator did not answer within the operator's TIMEOUT."""
+    """The operator did not answer within the TIMEOUT set for it."""
 
     code = "operator_timeout"
 
@@ -189,7 +189,7 @@ class ResponseInvalid(Error):
 
 
 class ResponseTooLarge(Error):
-    """The operator's answer is larger than any honest one."""
+    """The operator's answer is larger than our limit."""
 
     code = "response_too_large"
 
@@ -263,7 +263,7 @@ class TooManyTries(Limited):
 
 
 class BudgetSpent(Limited):
-    """The operator's cap on paid calls is reached."""
+    """This site's cap on paid calls to the operator is reached."""
 
     code = "budget_spent"
 

@@ -316,7 +316,7 @@ def test_xd_04_third_wrong_code_ends_it(crossing):
     assert crossing.row.status == "code_failed"
     last = crossing.type(code)
     assert (last.status_code, crossing.desktop.user_id) == (200, None)
-    assert "The code was wrong too often. Nobody was logged in." in text_of(last)
+    assert "Too many tries with the code. Nobody was logged in." in text_of(last)
     crossing.trial.responses.append(answers[2])
     crossing.trial.device = "wrong codes"
     crossing.trial.refused("code_failed", calls=HONEST)

@@ -94,7 +94,7 @@ class TestLogin:
         person.enter(person.ask(), inbox.code)
         answer = person.client.get("/payment/", headers={"Sec-Fetch-Site": "cross-site"})
 
-        assert (answer.status_code, answer["Location"]) == (302, "/numverify/login/?next=%2Fpayment%2F")
+        assert (answer.status_code, answer["Location"]) == (302, "/numverify/login/?next=%2Fpayment%2F&confirm=yes")
         assert "Log in another way" not in person.client.get(answer["Location"]).content.decode()
 
     def test_session_gets_another_key(self, person, inbox):

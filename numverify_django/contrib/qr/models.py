@@ -23,7 +23,7 @@ TRIES = 3  # of the code, then it is dead
 class Status(models.TextChoices):
     SHOWN = "shown", _("Shown")
     ACCEPTED = "accepted", _("Accepted on the phone")
-    PROVED = "proved", _("Number proved")
+    PROVED = "proved", _("Number verified")
     FINISHED = "finished", _("Logged in")
     REFUSED = "refused", _("Refused")
     DECLINED = "declined", _("Declined on the phone")

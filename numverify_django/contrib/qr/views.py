@@ -135,7 +135,7 @@ def _ended(row):
     if row.status == Status.DECLINED:
         return _("The phone said no. Nobody was logged in.")
     if row.status == Status.CODE_FAILED:
-        return _("The code was wrong too often. Nobody was logged in.")
+        return _("Too many tries with the code. Nobody was logged in.")
     return _("Nobody was logged in.")
 
 
@@ -167,7 +167,7 @@ class StatusView(NumberVerificationView):
 def _status(row):
     told = {
         Status.SHOWN: ("waiting", ""),
-        Status.ACCEPTED: ("opened", _("Your phone has opened it.")),
+        Status.ACCEPTED: ("opened", _("Your phone said yes. Its SIM is being checked.")),
         Status.PROVED: ("code", _("Type the code your phone shows.")),
     }
     name, text = told.get(row.status, ("", "")) if row and row.is_open else ("ended", _("This QR code has ended."))
@@ -210,7 +210,7 @@ class PhoneView(NumberVerificationView):
             return _notice(
                 request,
                 _("The other device is logged in"),
-                _("This phone is not. You can close this page."),
+                _("This phone is not logged in. You can close this page."),
             )
         if not row.is_open:
             return _gone(request)

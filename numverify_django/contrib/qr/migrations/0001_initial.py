@@ -76,7 +76,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("shown", "Shown"),
                             ("accepted", "Accepted on the phone"),
-                            ("proved", "Number proved"),
+                            ("proved", "Number verified"),
                             ("finished", "Logged in"),
                             ("refused", "Refused"),
                             ("declined", "Declined on the phone"),
