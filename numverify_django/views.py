@@ -24,7 +24,6 @@ from .protocol.phone import PhoneNumber
 logger = logging.getLogger(__name__)
 
 FIELDS = [*PhoneNumberForm.base_fields, "retry"]  # of which each is sent once
-RETURNED = "returned=1"  # marks a callback that our own page led to
 
 
 class CsrfCheck(CsrfViewMiddleware):
@@ -174,7 +173,7 @@ class CallbackView(NumberVerificationView):
             flow.forget_query(request)
             return pages.show_failure(request, pages.NOT_OPEN, "", status=400)
         if _is_without_strict_cookies(request):
-            return pages.show(request, "returning.html", "", here=f"{request.get_full_path()}&{RETURNED}")
+            return pages.show(request, "returning.html", "")
         try:
             claimed = flow.claim(request)
         except NumberVerifyError as error:
@@ -216,10 +215,10 @@ class CallbackView(NumberVerificationView):
 
 
 def _is_without_strict_cookies(request):
-    """Tell whether the browser kept SameSite=Strict cookies to itself, because another site led here: once."""
-    query, is_strict = request.META["QUERY_STRING"], str(settings.SESSION_COOKIE_SAMESITE).lower() == "strict"
-    is_first = bool(query) and RETURNED not in query
-    return is_strict and is_first and settings.SESSION_COOKIE_NAME not in request.COOKIES
+    """Tell whether the browser kept SameSite=Strict cookies to itself, because another site led here."""
+    is_strict = str(settings.SESSION_COOKIE_SAMESITE).lower() == "strict"
+    is_led = request.headers.get("Sec-Fetch-Site") == "cross-site"
+    return is_strict and is_led and settings.SESSION_COOKIE_NAME not in request.COOKIES
 
 
 class FailedView(NumberVerificationView):
