@@ -230,7 +230,8 @@ class Trial:
             text = re.sub("|".join([*references, *random]), "", text)
             use, retry = VerificationAttempt.objects.latest("pk").use, 'name="retry"' in text
             way = settings.NUMVERIFY.get("FALLBACK_URL")
-            kind = (group_of(self.expected[-1][1]), use, self.visitor.user_id is not None, retry, way, self.device)
+            facts = (use, self.visitor.user_id is not None, retry, way, self.device, bool(references))
+            kind = (group_of(self.expected[-1][1]), *facts)
             assert first_text(self.folder, kind, text) == text, "I12"
 
     def check_replays(self):

@@ -568,7 +568,7 @@ def test_xd_09_done_page_tells_who_is_logged_in(crossing):
     address = crossing.address()
     crossing.type(crossing.code(crossing.prove(address)))
     page = crossing.phone.client.get(address)
-    assert (page.status_code, "This phone is not." in text_of(page)) == (200, True)
+    assert (page.status_code, "This phone is not logged in." in text_of(page)) == (200, True)
     crossing.trial.verified()
 
 
