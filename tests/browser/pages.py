@@ -1,7 +1,7 @@
 """Every page, and how a browser comes to it: the one table for tests and screenshots."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.contrib.auth import get_user_model
 from django.test import Client
@@ -10,7 +10,7 @@ from numverify_django.contrib.qr.models import QrLogin, Status
 
 from ..conftest import HOST
 from ..test_login import account
-from .visitor import FIREFOX, OTHER_SIM, SIM, somebody
+from .visitor import CLAIM, OTHER_SIM, SIM, somebody
 
 FAILED = {  # page group -> h1 in English
     "not_on_mobile_network": "Turn Wi-Fi off and try again",
@@ -41,6 +41,7 @@ class Page:
     heading: str
     reach: Callable
     of: str = "site"  # or "console" or "admin", which have looks of their own
+    options: dict = field(default_factory=dict)  # of the browser
 
 
 def log_in(visitor):
@@ -170,7 +171,6 @@ def let_in(visitor):
 
 
 def qr_login(visitor):
-    visitor.context.set_extra_http_headers({"User-Agent": FIREFOX})
     visitor.open("/numverify/login/")
 
 
@@ -227,7 +227,8 @@ def attempts(visitor):
 
 
 def first_attempt(visitor):
-    visitor.page.locator("#result_list a").first.click()
+    with visitor.page.expect_navigation():
+        visitor.page.locator("#result_list tbody a").first.click()
 
 
 def search_in_vain(visitor):
@@ -237,6 +238,7 @@ def search_in_vain(visitor):
 
 
 def person(visitor):
+    visitor.watch.expected = "inline"  # Django's own fields of this page have inline styles
     visitor.open(f"/admin/auth/user/{get_user_model().objects.get(verified_numbers__number=SIM).pk}/change/")
 
 
@@ -256,10 +258,10 @@ PAGES = {
         Page("already", "You're already logged in", already),
         *failures(),
         Page("unfinished-alone", FAILED["unfinished"], unfinished_alone),
-        Page("qr-login", LOGIN, qr_login),
-        Page("qr-desktop", "Scan with your phone", lambda visitor: visitor.ask_for_qr_code()),
-        Page("qr-desktop-error", "Scan with your phone", qr_error),
-        Page("qr-desktop-ended", ENDED, qr_ended),
+        Page("qr-login", LOGIN, qr_login, options=CLAIM),
+        Page("qr-desktop", "Scan with your phone", lambda visitor: visitor.ask_for_qr_code(), options=CLAIM),
+        Page("qr-desktop-error", "Scan with your phone", qr_error, options=CLAIM),
+        Page("qr-desktop-ended", ENDED, qr_ended, options=CLAIM),
         Page("qr-phone", "Log in on another device?", scan),
         Page("qr-phone-wifi", FAILED["not_on_mobile_network"], prove_by_wifi),
         Page("qr-phone-code", "Type this code on the other device", prove),

@@ -42,7 +42,7 @@ def test_screenshot(browse, name, device, language):
     page = PAGES[name]
     if language != "en" and page.of == "console":
         return  # the console speaks English alone
-    visitor = browse(device, locale=LANGUAGES[language], reduced_motion="reduce")
+    visitor = browse(device, **page.options, locale=LANGUAGES[language], reduced_motion="reduce")
     page.reach(visitor)
     site = "Riverside Sports Club" if page.of == "site" else "127.0.0.1:8000"
     visitor.page.evaluate(STEADY, [visitor.site.removeprefix("http://"), site, visitor.sandbox.url, PICTURE])

@@ -21,7 +21,11 @@ PHONE = {
     "user_agent": "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 Chrome/156.0.0.0 Mobile Safari/537.36",
 }
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
-FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:144.0) Gecko/20100101 Firefox/144.0"
+# A window of any size that claims to be a desktop's.
+CLAIM = {
+    "user_agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:144.0) Gecko/20100101 Firefox/144.0",
+    "is_mobile": False,
+}
 DEVICES = {"phone": PHONE, "desktop": DESKTOP}
 # Chromium reports some violations in its console alone, and others to the page alone.
 REPORT_VIOLATIONS = """
@@ -135,8 +139,7 @@ class Visitor:
         return self.sandbox.authorize(answered.value.url)
 
     def ask_for_qr_code(self, number=GOOD):
-        """Claim to be a desktop, type the number on its login page, and press the first button."""
-        self.context.set_extra_http_headers({"User-Agent": FIREFOX})
+        """Type the number on the login page of desktops, and press the first button."""
         self.open("/numverify/login/")
         self.send(number)
 
