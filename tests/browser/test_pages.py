@@ -29,8 +29,9 @@ FOCUS = """
 
 
 AXE = """
-([tags, exclude]) => axe.run({exclude}, {runOnly: {type: "tag", values: tags}, resultTypes: ["violations"]})
-.then(({violations}) => violations.flatMap(({id, nodes}) =>
+([tags, exclude]) => axe.run({exclude}, {
+  runOnly: {type: "tag", values: tags}, resultTypes: ["violations"], preload: false,  // which sets styles
+}).then(({violations}) => violations.flatMap(({id, nodes}) =>
   nodes.map(({html, failureSummary}) => `${id}: ${html}: ${failureSummary}`)))
 """
 
