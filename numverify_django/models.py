@@ -153,7 +153,7 @@ class Use(models.TextChoices):
     QR = "qr", _("Log in another device")
 
 
-REASONS = [(kind.code, kind.code.replace("_", " ")) for kind in exceptions.leaves() if kind.outcome]
+REASONS = [(kind.code, _(kind.code.replace("_", " "))) for kind in exceptions.leaves() if kind.outcome]
 
 
 class AuditRow(models.Model):

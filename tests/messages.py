@@ -48,8 +48,9 @@ def template():
     for place, text in sources():
         for _line, message, _comments, context in extract("python", io.BytesIO(text.encode()), KEYWORDS):
             found.add(message, locations=[(place, None)], context=context)
-    for kind in exceptions.leaves():
-        found.add(kind.__doc__, locations=[("numverify_django/protocol/exceptions.py", None)])
+    reasons = [(kind.__doc__, kind.code.replace("_", " ") if kind.outcome else "") for kind in exceptions.leaves()]
+    for message in filter(None, chain.from_iterable(reasons)):
+        found.add(message, locations=[("numverify_django/protocol/exceptions.py", None)])
     return found
 
 

@@ -233,7 +233,8 @@ class TestWhatIsShown:
         attempt = make_attempt(kind())
         page = html.unescape(admin_client.get(f"{ATTEMPTS}{attempt.pk}/change/").content.decode())
 
-        assert f'{kind.code.replace("_", " ")} <span class="numverify-explained">{kind.__doc__}</span>' in page
+        text = f'<span class="numverify-explained">{kind.__doc__} <code>{kind.code}</code></span>'
+        assert f"{kind.code.replace('_', ' ')} {text}" in page
         assert re.fullmatch(r"[A-Z][^\n]*\.", kind.__doc__)
 
     def test_list_links_to_what_to_quote(self, admin_client, rows):

@@ -306,7 +306,7 @@ class TestPage:
         page = admin_client.get(SUMMARY, headers={"Accept-Language": "de"})
         assert page.status_code == 200
         with translation.override("de"):
-            assert (drawing.figure(1234.5, 1), drawing.percent(0.755)) == ("1.234,5", "75,5%")
+            assert (drawing.figure(1234.5, 1), drawing.percent(0.755)) == ("1.234,5", "75,5\N{NO-BREAK SPACE}%")
             chart = drawing.chart([("2026-11-24", {"verified": 1234})], "x")
         assert re.findall(r'="[\d]+[.,]\d', chart) == []  # coordinates are no figures
 

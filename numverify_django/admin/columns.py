@@ -4,7 +4,9 @@ from datetime import UTC
 
 from django.contrib import admin
 from django.urls import reverse
+from django.utils import formats
 from django.utils.html import format_html
+from django.utils.timezone import template_localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -28,6 +30,11 @@ class AuditColumns:
         """The number's last digits."""
         return mask(row.number_shown)
 
+    @admin.display(description=_("started"), ordering="created_at")
+    def began(self, row):
+        """When it began, short: there are many columns."""
+        return formats.date_format(template_localtime(row.created_at), "SHORT_DATETIME_FORMAT")
+
     @admin.display(description=_("reference"), ordering="reference")
     def shown(self, row):
         """The reference as people read it."""
@@ -48,8 +55,8 @@ class AttemptColumns(AuditColumns):
         explanation = EXPLAINED.get(attempt.reason)
         if explanation is None:
             return attempt.get_reason_display() or "-"
-        text = '{} <span class="numverify-explained">{}</span>'
-        return format_html(text, attempt.get_reason_display(), gettext(explanation))
+        text = '{} <span class="numverify-explained">{} <code>{}</code></span>'
+        return format_html(text, attempt.get_reason_display(), gettext(explanation), attempt.reason)
 
     @admin.display(description=_("duration"))
     def took(self, attempt):

@@ -85,6 +85,6 @@ class VerificationAttemptInline(AttemptColumns, ReadOnlyInline):
 
     model = VerificationAttempt
     formset = LastRows
-    fields = readonly_fields = ["created_at", "badge", "reason", "operator", "use", "masked", "took"]
+    fields = readonly_fields = ["began", "badge", "reason", "operator", "use", "masked", "took"]
     ordering = ["-created_at", "-id"]
     verbose_name_plural = _("last verification attempts")

@@ -10,6 +10,6 @@ from .models import CodeLogin
 class CodeLoginAdmin(AuditAdmin):
     """Who asked for a code, and what became of it."""
 
-    list_display = ["created_at", "shown", "outcome", "reason", "masked", "tries", "user"]
+    list_display = ["began", "shown", "outcome", "reason", "masked", "tries", "user"]
     list_filter = ["outcome", "reason"]
     fields = ["shown", "outcome", "reason", "number_shown", "tries", "user", "created_at", "expires_at", "ended_at"]

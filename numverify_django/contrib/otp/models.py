@@ -48,7 +48,7 @@ REFUSALS = (
     exceptions.PolicyRefused,
     exceptions.Misconfigured,
 )
-REASONS = [(kind.code, kind.code.replace("_", " ")) for kind in REFUSALS]
+REASONS = [(kind.code, _(kind.code.replace("_", " "))) for kind in REFUSALS]
 
 
 class CodeLoginManager(AuditManager):

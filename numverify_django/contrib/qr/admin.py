@@ -10,7 +10,7 @@ from .models import QrLogin
 class QrLoginAdmin(AuditAdmin):
     """Who asked, what became of it, and which attempt proved the number."""
 
-    list_display = ["created_at", "shown", "status", "browser", "system", "masked", "user", "attempt"]
+    list_display = ["began", "shown", "status", "browser", "system", "masked", "user", "attempt"]
     list_filter = ["status", "browser", "system"]
     lookups = frozenset(f"{name}__exact" for name in list_filter)
     list_select_related = ["user", "attempt"]
