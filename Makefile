@@ -26,7 +26,7 @@ SCREENS := docs/_static/screens
 .PHONY: test test-hostile mutants screenshots messages lint demo clean
 
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest --ignore=tests/hostile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --ignore=tests/hostile $(ARGS)
 
 test-hostile: $(VENV)/.test
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 tests/hostile $(ARGS)

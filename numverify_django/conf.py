@@ -24,7 +24,10 @@ from .protocol.profiles import PROFILES, SHARE, VERIFY, Operator, Profile
 
 # name -> (count, seconds) or None. Mobile carriers put crowds behind one address: alone it is no measure of anybody.
 RATE_LIMITS = MappingProxyType(
-    {"number_address": (10, 600), "session": (20, 600), "address": None, "site": None, "operator": None}
+    {
+        **{"number_address": (10, 600), "session": (20, 600), "code_number": (10, 3600)},
+        **dict.fromkeys(["address", "site", "operator"]),
+    }
 )
 
 

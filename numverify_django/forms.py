@@ -1,8 +1,9 @@
 """The one question a person is asked."""
 
 from django import forms
+from django.conf import settings as django_settings
 from django.utils.text import get_text_list
-from django.utils.translation import get_language
+from django.utils.translation import get_language, get_language_bidi
 from django.utils.translation import gettext_lazy as _
 
 from . import conf
@@ -79,11 +80,25 @@ def offered_regions():
 
 
 def preferred_region():
-    """Return the code of the offered Region that a form begins with: the site's own, or that of the page's language."""
+    """Return the code of the offered Region that a form begins with: that of a language which is not the site's own.
+
+    Else it is DEFAULT_REGION: a site in Spanish may be one of Mexico.
+    """
     codes = [region.code for region in offered_regions()]
-    language, _dash, territory = (get_language() or "").upper().partition("-")
-    of_language = territory or (language if language.lower() in OWN_COUNTRY else "")
-    return next((code for code in (conf.get().default_region, of_language) if code in codes), codes[0])
+    wanted = [_region_of(get_language()), conf.get().default_region]
+    if _base(get_language()) == _base(django_settings.LANGUAGE_CODE):
+        wanted.reverse()
+    return next((code for code in wanted if code in codes), codes[0])
+
+
+def _region_of(language):
+    """Return the country that ``language`` ("pt-br") tells of, or an empty text."""
+    base, _dash, territory = (language or "").upper().partition("-")
+    return territory or (base if base.lower() in OWN_COUNTRY else "")
+
+
+def _base(language):
+    return (language or "").partition("-")[0].lower()
 
 
 def _explain(code, region):
@@ -91,11 +106,17 @@ def _explain(code, region):
     if code == "characters":
         return _("Use digits only")
     if code == "not_mobile":
-        return _("Enter the number of a mobile, like %(example)s") % {"example": PhoneNumber.example(region)}
-    return _("Enter a mobile number with all its digits, like %(example)s") % {"example": PhoneNumber.example(region)}
+        return _("Enter the number of a mobile, like %(example)s") % {"example": _isolated(PhoneNumber.example(region))}
+    example = _isolated(PhoneNumber.example(region))
+    return _("Enter a mobile number with all its digits, like %(example)s") % {"example": example}
 
 
 def _where(operators):
     """Return which numbers this site's operators serve."""
-    served = sorted({prefix for operator in operators for prefix in operator.prefixes})
-    return _("Enter a mobile number that begins with %(prefixes)s") % {"prefixes": get_text_list(served, _("or"))}
+    served = map(_isolated, sorted({prefix for operator in operators for prefix in operator.prefixes}))
+    return _("Enter a mobile number that begins with %(prefixes)s") % {"prefixes": get_text_list(list(served), _("or"))}
+
+
+def _isolated(number):
+    """Return ``number`` (text) so that it reads from left to right also in a right-to-left sentence (UAX 9)."""
+    return f"\N{LEFT-TO-RIGHT ISOLATE}{number}\N{POP DIRECTIONAL ISOLATE}" if get_language_bidi() else number

@@ -57,6 +57,15 @@ def check_tries(rows, number, browser, address):
         _check_count(rows, name, **columns)
 
 
+def check_code(rows, number, browser, address):
+    """Do so for a code that is sent to ``number``, which is limited from wherever it comes: a code can be guessed.
+
+    A stranger may use that up, and keeps nobody out: the SIM is the way in.
+    """
+    check_tries(rows, number, browser, address)
+    _check_count(rows, "code_number", number_digest=number_columns(number)["number_digest"])
+
+
 def check_budget(operator, attempt):
     """Delete ``attempt`` and raise BudgetSpent where others that began at the same instant have spent the rest."""
     try:

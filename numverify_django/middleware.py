@@ -43,7 +43,8 @@ class NumberVerificationMiddleware:
     def _confirm(self, request, here):
         number = own_number(request.user)
         is_foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"  # another site's link must cost nothing
-        if request.method != "GET" or number is None or is_foreign:
+        has_own_page = pages.login_template(request) != pages.LOGIN  # a desktop has no SIM, and is offered a QR code
+        if request.method != "GET" or number is None or is_foreign or has_own_page:
             query = {"next": here, "confirm": "yes"}
             return HttpResponseRedirect(f"{reverse('numverify:login')}?{urlencode(query)}")
         operator = profiles.select(conf.get().operators, number)

@@ -173,7 +173,7 @@ class AuditRow(models.Model):
         abstract = True
 
     def __str__(self):
-        return f"{self.reference_shown} {self.outcome}"
+        return f"{self.reference_shown} {self.get_outcome_display()}"
 
     @property
     def reference_shown(self):
@@ -189,7 +189,7 @@ class VerificationAttempt(AuditRow):
     outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome, default=Outcome.PENDING)
     reason = models.CharField(_("reason"), max_length=32, choices=REASONS, blank=True)
     operator = models.CharField(_("operator"), max_length=64)
-    operation = models.CharField(_("operation"), max_length=8, choices=[(VERIFY, "verify"), (SHARE, "share")])
+    operation = models.CharField(_("operation"), max_length=8, choices=[(VERIFY, _("Verify")), (SHARE, _("Share"))])
     use = models.CharField(_("use"), max_length=8, choices=Use)
     user = models.ForeignKey(
         django_settings.AUTH_USER_MODEL,

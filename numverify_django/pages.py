@@ -48,6 +48,7 @@ GROUPS = {
 }
 
 
+LOGIN = "login.html"
 LOGIN_PAGES = []  # functions of the request; the first to return a template has the login page
 
 
@@ -108,7 +109,7 @@ def show(request, template, next_url, status=200, **context):
 
 def login_template(request):
     """Return the template of the login page: ours, or that of an app which has a better one for this browser."""
-    return next(filter(None, (choose(request) for choose in LOGIN_PAGES)), "login.html")
+    return next(filter(None, (choose(request) for choose in LOGIN_PAGES)), LOGIN)
 
 
 def show_failure(request, group, next_url, status=200, **context):

@@ -38,6 +38,10 @@ class Purpose:
         """Return where the person goes on success."""
         return next_url
 
+    def is_told_there(self, error):
+        """Tell whether the page that the person came from says itself what ``error`` (a NumberVerifyError) means."""
+        return isinstance(error, Cancelled)
+
     def failure(self, next_url):
         """Return what a failure's page has otherwise: ``again_url``, ``again_label``, ``caption``, ``fallback_url``."""
         return {}

@@ -18,7 +18,7 @@ from . import conf, flow, pages, session, uses
 from .forms import PhoneNumberForm
 from .models import Outcome, Use
 from .protocol import profiles
-from .protocol.exceptions import Cancelled, Expired, NumberVerifyError, Replayed
+from .protocol.exceptions import Expired, NumberVerifyError, Replayed
 from .protocol.phone import PhoneNumber
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class LoginView(NumberVerificationView):
     """Ask for the number (GET), or send the browser to the operator that knows it (POST)."""
 
     http_method_names = ["get", "head", "post"]
-    template = "login.html"  # what a form that was posted here is shown on again
+    template = pages.LOGIN  # what a form that was posted here is shown on again
 
     def get(self, request):
         """Show the form; but to who comes back to it by the browser's button, that they are in."""
@@ -198,7 +198,7 @@ class CallbackView(NumberVerificationView):
         except DatabaseError as broken:  # the row stays claimed, and is ended by the next start or by pruning
             logger.error("attempt %s could not be ended: %s", attempt.reference_shown, type(broken).__name__)
             return pages.show_failure(request, pages.UNFINISHED, "", status=503, **purpose.failure(""))
-        if isinstance(error, Cancelled):
+        if purpose.is_told_there(error):
             return HttpResponseRedirect(next_url)  # whoever is logged in there, it is nobody by this attempt
         if attempt.outcome != Outcome.VERIFIED:
             return pages.to_failed(attempt)
@@ -234,6 +234,6 @@ class FailedView(NumberVerificationView):
             return pages.show_failure(request, pages.NOT_OPEN, "", status=404)
         kept = session.kept(session.browser_of(request), attempt)
         next_url = kept.get("next", "")
-        context = {"reference": attempt.reference_shown, "retry": "number" in kept}
+        context = {"reference": attempt.reference_shown, "retry": "number" in kept, "operation": attempt.operation}
         context |= uses.of(attempt).failure(next_url)
         return pages.show_failure(request, pages.group_of(attempt.reason), next_url, **context)

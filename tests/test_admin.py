@@ -18,6 +18,8 @@ from django.utils import timezone
 import numverify_django
 from numverify_django import conf, models
 from numverify_django.admin import drawing, search
+from numverify_django.contrib.otp.models import CodeLogin
+from numverify_django.contrib.qr.models import QrLogin
 from numverify_django.models import Opened, Outcome, VerificationAttempt, VerifiedNumber
 from numverify_django.protocol import exceptions
 from numverify_django.protocol.phone import PhoneNumber
@@ -278,12 +280,20 @@ class TestWhatIsShown:
     def test_models_call_themselves_by_what_may_be_read(self):
         attempt = VerificationAttempt(reference="K7Q4MX2", outcome="mismatch")
 
-        assert str(attempt) == "K7Q-4MX2 mismatch"
+        assert str(attempt) == "K7Q-4MX2 Mismatch"
         assert str(VerifiedNumber(number=NUMBER)) == PhoneNumber(NUMBER).masked == "•••78"
         assert NUMBER[3:] not in repr(VerifiedNumber(number=NUMBER))
 
 
 class TestSearch:
+    def test_reference_of_a_code_or_a_qr_login_leads_to_its_own_list(self, admin_client):
+        now = timezone.now()
+        facts = {"created_at": now, "expires_at": now, "browser_digest": uuid.uuid4()}
+        for row in (CodeLogin.objects.create(**facts), QrLogin.objects.create(token_digest=uuid.uuid4(), **facts)):
+            found = admin_client.post(f"{ATTEMPTS}search/", {"term": row.reference_shown})
+            assert found["Location"] == f"/admin/{row._meta.app_label}/{row._meta.model_name}/?q={row.reference}"
+            assert row.reference_shown in admin_client.get(found["Location"]).content.decode()
+
     @pytest.mark.parametrize("spell", [str, str.lower, lambda text: text.replace("-", ""), lambda text: f" {text} "])
     def test_reference_finds_its_row_in_every_spelling(self, admin_client, spell):
         make_rows(2)
@@ -496,7 +506,7 @@ class TestAccountPage:
         make_attempt()
         page = page_of(rows[NUMBERS].user)
 
-        assert re.findall(r'<td class="field-masked">\s*<p>(.*?)</p>', page) == ["•••78", "•••78"]
+        assert re.findall(r'<td class="field-masked">\s*<p>(.*?)</p>', page) == ['<bdi dir="ltr">•••78</bdi>'] * 2
         assert rows[ATTEMPTS].reference_shown in page
         assert f"{ATTEMPTS}{rows[ATTEMPTS].pk}/change/" in page
         assert NUMBER[3:] not in page
@@ -505,7 +515,7 @@ class TestAccountPage:
         attempts = [make_attempt(user=rows[NUMBERS].user) for _ in range(12)]
         page = page_of(rows[NUMBERS].user)
 
-        shown = re.findall(r"([A-Z0-9]{3}-[A-Z0-9]{4}) pending", page)
+        shown = re.findall(r"([A-Z0-9]{3}-[A-Z0-9]{4}) Pending", page)
         assert shown == [attempt.reference_shown for attempt in reversed(attempts)][:10]
 
     def test_each_table_is_one_query(self, admin_client, rows):
@@ -541,14 +551,14 @@ class TestAccountPage:
 
     def test_form_with_an_error_shows_them_again(self, admin_client, rows):
         page = admin_client.post(f"/admin/auth/user/{rows[NUMBERS].user.pk}/change/", account_form(""))
-        assert (page.status_code, page.content.decode().count("•••78</p>")) == (200, 2)
+        assert (page.status_code, page.content.decode().count("•••78</bdi></p>")) == (200, 2)
 
     def test_whoever_may_see_accounts_alone_sees_neither(self, staff_client, rows):
         path = f"/admin/auth/user/{rows[NUMBERS].user.pk}/change/"
         staff_client.allow("view_user")
         assert "•••78" not in staff_client.get(path).content.decode()
         staff_client.allow("view_user", "view_verifiednumber")
-        assert staff_client.get(path).content.decode().count("•••78</p>") == 1
+        assert staff_client.get(path).content.decode().count("•••78</bdi></p>") == 1
 
     def test_account_that_is_being_made_has_none(self, admin_client):
         page = admin_client.get("/admin/auth/user/add/").content.decode()

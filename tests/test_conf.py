@@ -141,7 +141,7 @@ def test_defaults_are_those_of_a_careful_site(site):
         **{"attempt_lifetime": 300, "retention_days": 90, "redirect_mode": "redirect", "trusted_proxies": ()},
         **{"allow_staff": False, "login_policy": None, "code_sender": None},
         "rate_limits": {
-            **{"number_address": (10, 600), "session": (20, 600)},
+            **{"number_address": (10, 600), "session": (20, 600), "code_number": (10, 3600)},
             **dict.fromkeys(["address", "site", "operator"]),
         },
     }

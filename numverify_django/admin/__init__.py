@@ -63,7 +63,7 @@ class AuditAdmin(AuditColumns, ReadOnlyAdmin):
     search_fields = ["reference__exact"]
     search_help_text = _("Reference, as the person quotes it")
     ordering = ["-created_at", "-id"]
-    readonly_fields = ["shown"]
+    readonly_fields = ["shown", "kept"]
 
     def has_delete_permission(self, request, obj=None):
         """Refuse: old rows are deleted by ``numverify_prune``."""
@@ -84,9 +84,9 @@ class VerificationAttemptAdmin(AttemptColumns, AuditAdmin):
     lookups = frozenset(f"{name}__exact" for name in ("outcome", "reason", "use", "operation")) | frozenset(
         made.parameter_name for made in (filters.Since, filters.Operator, filters.Number)
     )
-    readonly_fields = ["badge", "explained", "shown", "hops", "quote"]
+    readonly_fields = ["badge", "explained", "shown", "kept", "hops", "quote"]
     fieldsets = [
-        (None, {"fields": ["shown", "badge", "explained", "operator", "operation", "use", "number_shown", "user"]}),
+        (None, {"fields": ["shown", "badge", "explained", "operator", "operation", "use", "kept", "user"]}),
         (_("What happened"), {"fields": ["created_at", "claimed_at", "ended_at", "hops", "quote"]}),
     ]
 
@@ -138,7 +138,9 @@ class VerificationAttemptAdmin(AttemptColumns, AuditAdmin):
         if number := search.number_in(term):
             return HttpResponseRedirect(f"{self._list_url()}?{urlencode({'found': search.remember(request, number)})}")
         if reference := search.reference_in(term):
-            return HttpResponseRedirect(f"{self._list_url()}?{urlencode({'q': reference})}")
+            name = f"admin:{search.model_of(reference)._meta.label_lower.replace('.', '_')}_changelist"
+            listed = reverse(name, current_app=self.admin_site.name)
+            return HttpResponseRedirect(f"{listed}?{urlencode({'q': reference})}")
         messages.error(request, _("This is neither a number nor a reference."))
         return HttpResponseRedirect(self._list_url())
 

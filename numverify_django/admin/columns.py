@@ -22,13 +22,23 @@ def mask(shown):
     return shown and f"•••{shown[-2:]}"
 
 
+def isolated(number):
+    """Return ``number`` (text) so that it reads from left to right in every language."""
+    return format_html('<bdi dir="ltr">{}</bdi>', number) if number else ""
+
+
 class AuditColumns:
     """The columns of an AuditRow; to be mixed into an admin or an inline."""
 
     @admin.display(description=_("number"))
     def masked(self, row):
         """The number's last digits."""
-        return mask(row.number_shown)
+        return isolated(mask(row.number_shown))
+
+    @admin.display(description=_("number"))
+    def kept(self, row):
+        """The number as it is kept: masked, unless STORE_NUMBER is ``full``."""
+        return isolated(row.number_shown)
 
     @admin.display(description=_("started"), ordering="created_at")
     def began(self, row):
@@ -90,4 +100,4 @@ class NumberColumns:
     @admin.display(description=_("number"))
     def masked(self, record):
         """The number's last digits."""
-        return record.phone_number.masked
+        return isolated(record.phone_number.masked)

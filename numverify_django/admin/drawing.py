@@ -70,7 +70,7 @@ def hops(timings):
 
 def moment(name):
     """Return how a person reads a day or an hour that a Summary names."""
-    return formats.date_format(datetime.fromisoformat(name), "H:i" if "T" in name else "j M")
+    return formats.date_format(datetime.fromisoformat(name), "TIME_FORMAT" if "T" in name else "MONTH_DAY_FORMAT")
 
 
 def chart(moments, label):

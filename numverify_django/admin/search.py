@@ -6,10 +6,11 @@ import time
 import uuid
 from typing import NamedTuple
 
+from django.apps import apps
 from django.views.decorators.debug import sensitive_variables
 
 from .. import conf
-from ..models import REFERENCE_ALPHABET, number_digests
+from ..models import REFERENCE_ALPHABET, AuditRow, VerificationAttempt, number_digests
 from ..protocol.exceptions import Misconfigured
 from ..protocol.phone import InvalidNumber, PhoneNumber
 
@@ -45,6 +46,13 @@ def reference_in(term):
     found = SPELLED.fullmatch(term.upper())
     plain = found and found[1] + found[2]
     return plain if plain and not plain.isdecimal() else None
+
+
+def model_of(reference):
+    """Return the audit that has ``reference``: people quote that of a code or a QR login as well."""
+    audits = [model for model in apps.get_models() if issubclass(model, AuditRow) and model is not VerificationAttempt]
+    found = (model for model in audits if model.objects.filter(reference=reference).exists())
+    return next(found, VerificationAttempt)
 
 
 @sensitive_variables()

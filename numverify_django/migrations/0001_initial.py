@@ -94,7 +94,7 @@ class Migration(migrations.Migration):
                 (
                     "operation",
                     models.CharField(
-                        choices=[("verify", "verify"), ("share", "share")], max_length=8, verbose_name="operation"
+                        choices=[("verify", "Verify"), ("share", "Share")], max_length=8, verbose_name="operation"
                     ),
                 ),
                 (

@@ -8,9 +8,9 @@ from django.test import Client
 
 from numverify_django.contrib.qr.models import QrLogin, Status
 
-from ..conftest import HOST
+from ..conftest import HOST, Phone
 from ..test_login import account
-from .visitor import CLAIM, OTHER_SIM, SIM, somebody
+from .visitor import CLAIM, GOOD, OTHER_SIM, SIM, somebody
 
 FAILED = {  # page group -> h1 in English
     "not_on_mobile_network": "Turn Wi-Fi off and try again",
@@ -22,7 +22,10 @@ FAILED = {  # page group -> h1 in English
     "not_open": "This login is no longer open",
     "too_many": "Too many tries for now",
 }
-CONFIRMING = {"not_confirmed": "We couldn't confirm it's you"}  # where it differs for who is logged in
+CONFIRMING = {  # where it differs for who is logged in
+    "not_confirmed": "We couldn't confirm it's you",
+    "not_open": "This check is no longer open",
+}
 STATES = {  # page group -> the sandbox's state that leads to it
     "not_on_mobile_network": {"sim": None},
     "not_confirmed": {"sim": OTHER_SIM},
@@ -166,7 +169,7 @@ def prove_by_wifi(visitor):
 
 def let_in(visitor):
     desktop = prove(visitor)
-    desktop.type(visitor.page.locator(".numverify-code").inner_text())
+    desktop.type(visitor.page.locator(".numverify-code bdi").inner_text())
     visitor.page.reload()
 
 
@@ -222,8 +225,7 @@ def attempts(visitor):
     """Leave a day's worth of attempts behind."""
     for sim in (SIM, OTHER_SIM, None, "unknown", "consent", SIM):
         visitor.sandbox.set(sim=sim)
-        visitor.log_in()
-        visitor.context.clear_cookies()
+        Phone(visitor.sandbox).log_in(GOOD)
 
 
 def first_attempt(visitor):

@@ -170,7 +170,7 @@ def test_desktop_is_logged_in_by_a_phone(phone, desktop):
     desktop.send(GOOD)
     phone.open(desktop.read_qr_code())
     phone.answer("yes")
-    desktop.type(phone.page.locator(".numverify-code").inner_text())
+    desktop.type(phone.page.locator(".numverify-code bdi").inner_text())
 
     assert is_logged_in(desktop)
     phone.open("/home/")
@@ -191,7 +191,7 @@ def test_wrong_code_three_times_ends_it(phone, desktop):
     desktop.ask_for_qr_code()
     phone.open(desktop.read_qr_code())
     phone.answer("yes")
-    right = phone.page.locator(".numverify-code").inner_text()
+    right = phone.page.locator(".numverify-code bdi").inner_text()
     for left in ("2 tries left.", "1 try left.", None):
         desktop.type("000000" if right != "000 000" else "111111")
         if left:
@@ -207,7 +207,7 @@ def test_code_is_copied_at_a_press(phone, desktop):
     phone.open(desktop.read_qr_code())
     phone.answer("yes")
     phone.page.get_by_role("button", name="Copy").click()
-    code = phone.page.locator(".numverify-code").inner_text().replace(" ", "")
+    code = phone.page.locator(".numverify-code bdi").inner_text().replace(" ", "")
 
     expect(phone.page.get_by_role("status")).to_have_text("Copied")
     assert phone.page.evaluate("navigator.clipboard.readText()") == code
@@ -246,10 +246,18 @@ def test_number_is_echoed_as_it_will_be_checked_and_the_field_is_left_alone(phon
 @pytest.mark.parametrize(("locale", "country"), [("de-DE", "DE"), ("pt-BR", "BR"), ("es-ES", "ES")])
 def test_country_follows_the_language(browse, locale, country):
     visitor = browse("phone", locale=locale)
-    visitor.configure(site={"DEFAULT_REGION": None})
     visitor.open("/numverify/login/")
 
     expect(visitor.page.locator("[name=region]")).to_have_value(country)
+
+
+def test_country_is_the_sites_where_the_language_is_the_sites(browse, settings):
+    settings.LANGUAGE_CODE = "es"
+    visitor = browse("phone", locale="es-ES")
+    visitor.configure(profile="camara-v2", site={"DEFAULT_REGION": "MX"})
+    visitor.open("/numverify/login/")
+
+    expect(visitor.page.locator("[name=region]")).to_have_value("MX")
 
 
 def test_phone_that_says_it_is_on_wifi_is_told_before_the_try(phone):
@@ -295,3 +303,5 @@ def test_numbers_and_codes_read_from_left_to_right_in_a_right_to_left_page(brows
 
     assert visitor.page.evaluate("document.dir") == "rtl"
     assert [found.evaluate(direction) for found in (field, echo)] == ["ltr", "ltr"]
+    visitor.send("12")
+    assert "\u2066612 34 56 78\u2069" in visitor.page.get_by_role("alert").inner_text()

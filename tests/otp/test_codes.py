@@ -10,13 +10,14 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_login_failed
 from django.core import mail
 from django.db import connections
 from django.test import Client
 
-from numverify_django import conf
+from numverify_django import conf, sealing
 from numverify_django.contrib.otp import models
 from numverify_django.contrib.otp.models import CodeDevice, CodeLogin
 from numverify_django.models import VerificationAttempt, VerifiedNumber
@@ -459,6 +460,29 @@ class TestBrowserAndStranger:
             assert secret not in caplog.text
 
 
+class TestWhatIsKept:
+    def test_digest_of_a_code_is_of_no_use_without_the_servers_key(self, person, inbox):
+        person.ask()
+        browser, token = person.client.session["numverify"]["browser"], CodeDevice.objects.get().token
+        keys = ["numverify_django", browser, f"{browser}:"]
+        guesses = {sealing.digest(f"{text}{inbox.code}", key).hex[:16] for key in keys for text in ("", f"{browser}:")}
+
+        assert token not in guesses
+        assert token == sealing.digest(inbox.code, f"{browser}:{settings.SECRET_KEY}").hex[:16]
+
+    def test_code_of_a_message_that_seemed_to_fail_logs_in(self, person, inbox, configure):
+        def send(number, text):
+            inbox(number, text)
+            raise TimeoutError
+
+        configure(CODE_SENDER=send)
+        asked = person.ask()
+        assert only_row().outcome == "failed"
+        answer = person.enter(asked, inbox.code)
+
+        assert (answer.status_code, only_row().outcome, only_row().reason) == (302, "logged_in", "")
+
+
 class TestLimits:
     @pytest.mark.parametrize("number", [TYPED, UNKNOWN])
     def test_number_and_address_are_limited(self, person, inbox, configure, number):
@@ -474,6 +498,16 @@ class TestLimits:
         elsewhere = Person()
         elsewhere.address = "192.0.2.2"
         assert elsewhere.ask(number).status_code == 302
+
+    def test_number_is_limited_from_wherever_codes_are_asked_for(self, person, inbox):
+        statuses = []
+        for last in range(12):
+            stranger = Person()
+            stranger.address = f"2001:db8:{last}::1"
+            statuses.append(stranger.ask().status_code)
+
+        assert (statuses, len(inbox)) == ([302] * 10 + [429] * 2, 10)
+        assert person.client.get("/numverify/login/").status_code == 200
 
     @pytest.mark.parametrize("limit", ["session", "site", "address"])
     def test_limit_is_kept(self, person, inbox, configure, limit):

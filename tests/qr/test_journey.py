@@ -23,6 +23,7 @@ from numverify_django.models import VerificationAttempt
 from numverify_django.signals import number_verification_failed, number_verified
 
 from ..conftest import HOST, Browser, Phone
+from ..test_login import account
 
 LOGIN, SHOW, FINISH = "/numverify/login/", "/numverify/qr/", "/numverify/qr/code/"
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:144.0) Gecko/20100101 Firefox/144.0"
@@ -39,7 +40,8 @@ class Desktop:
 
     def show(self, number=GOOD, **data):
         """Ask for a QR code; return the page with it."""
-        answer = self.client.post(SHOW, {"phone_number": number, "operation": "verify", **data})
+        typed = {"phone_number": number} if number is not None else {}
+        answer = self.client.post(SHOW, {**typed, "operation": "verify", **data})
         return self.client.get(answer["Location"]) if answer.status_code == 302 else answer
 
     @property
@@ -138,6 +140,21 @@ class TestLoginPage:
         assert told in text_of(page)
         assert "Show QR code" in text_of(page)
         assert not QrLogin.objects.exists()
+
+    def test_desktop_that_must_confirm_its_number_is_offered_a_qr_code_too(self, desktop, sandbox):
+        desktop.client.force_login(account(), "django.contrib.auth.backends.ModelBackend")
+        asked = desktop.client.get("/payment/")
+        page = text_of(desktop.client.get(asked["Location"]))
+
+        assert asked["Location"] == "/numverify/login/?next=%2Fpayment%2F&confirm=yes"
+        assert ("Show QR code" in page, 'name="phone_number"' in page) == (True, False)
+        assert "Scan with your phone" in text_of(desktop.show(None, next="/payment/"))
+        assert sandbox.hops() == []
+
+    def test_desktop_is_told_that_the_number_will_log_in(self, desktop):
+        user = get_user_model().objects.create_user("somebody")
+        desktop.client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+        assert "You can then log in to your account with its number." in text_of(desktop.client.get(LOGIN))
 
     @pytest.mark.urls(__name__)
     def test_site_without_its_urls_has_the_page_of_a_phone_and_an_error(self, desktop):

@@ -12,4 +12,4 @@ class CodeLoginAdmin(AuditAdmin):
 
     list_display = ["began", "shown", "outcome", "reason", "masked", "tries", "user"]
     list_filter = ["outcome", "reason"]
-    fields = ["shown", "outcome", "reason", "number_shown", "tries", "user", "created_at", "expires_at", "ended_at"]
+    fields = ["shown", "outcome", "reason", "kept", "tries", "user", "created_at", "expires_at", "ended_at"]

@@ -46,7 +46,7 @@ def ask(request, number):
     known = CodeLogin.objects.just_opened(number, browser)
     if known is not None:
         return known, None
-    limits.check_tries(CodeLogin.objects, number, browser, address)
+    limits.check_code(CodeLogin.objects, number, browser, address)
     sealed = session.keep(request, number=number.e164)
     login = CodeLogin.objects.open(number=number, browser=browser, address=address, sealed=sealed)
     return login, Order(login, number, browser, pages.site_name(request), host, translation.get_language())

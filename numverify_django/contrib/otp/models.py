@@ -146,8 +146,10 @@ class CodeLogin(AuditRow):
 
     def note_try(self, is_right):
         """Record whether the code typed was the one."""
-        wrong = Outcome.WRONG if self.tries < TRIES else Outcome.LIMITED
-        self.end(Outcome.RIGHT if is_right else wrong)
+        if is_right:  # also of a message that the sender took for failed: it was received
+            self.end(Outcome.RIGHT, after=(*PENDING, Outcome.FAILED), reason="")
+        else:
+            self.end(Outcome.WRONG if self.tries < TRIES else Outcome.LIMITED)
 
     def end(self, outcome, after=PENDING, **columns):
         """Record ``outcome`` and tell whether the one before it was one of ``after``: it was not final."""
@@ -173,8 +175,8 @@ class CodeDeviceManager(DeviceManager):
 class CodeDevice(SideChannelDevice):
     """One browser's code for one number.
 
-    What is kept in ``token`` is no code but its digest under the browser's random value: in another browser the code is
-    of no use, nor is the row to whoever reads the database.
+    What is kept in ``token`` is no code but its digest under the browser's random value and the server's key: in
+    another browser the code is of no use, nor is the row to whoever reads the database.
     """
 
     number = models.ForeignKey(VerifiedNumber, models.CASCADE, related_name="+")
@@ -202,4 +204,4 @@ class CodeDevice(SideChannelDevice):
 
 
 def _bound(code, browser):
-    return sealing.digest(code, browser).hex[:16]
+    return sealing.digest(code, f"{browser}:{django_settings.SECRET_KEY}").hex[:16]

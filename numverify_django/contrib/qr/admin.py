@@ -19,7 +19,7 @@ class QrLoginAdmin(AuditAdmin):
         "status",
         "browser",
         "system",
-        "number_shown",
+        "kept",
         "user",
         "attempt",
         "tries",

@@ -26,6 +26,7 @@ from ... import conf, flow, limits, sealing, session, uses
 from ...models import Outcome, Use, address_digest, number_columns
 from ...protocol import profiles
 from ...protocol.exceptions import (
+    Abandoned,
     AccessDenied,
     Cancelled,
     CodeFailed,
@@ -139,6 +140,7 @@ def _refuse(request, row, error):
 # The phone
 
 
+@sensitive_variables()
 def of_phone(request, token):
     """Return the QR login of ``token``, or None where there is none or another phone has said yes to it."""
     row = QrLogin.objects.of_token(token)
@@ -221,7 +223,11 @@ class LogInDesktop(uses.Purpose):
 
     def failure(self, next_url):
         """Lead back to the QR code's page; whoever is signed in on this phone, it is not about them."""
-        return {"again_url": next_url, "signed_in": False, "fallback_url": ""}
+        return {"again_url": next_url, "signed_in": False, "fallback_url": "", "typed_elsewhere": True}
+
+    def is_told_there(self, error):
+        """The QR code's page says that it has ended."""
+        return isinstance(error, Abandoned)
 
 
 # Both

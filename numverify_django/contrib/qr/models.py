@@ -40,6 +40,7 @@ FORGOTTEN = SPENT | {"sealed_token": ""}  # of one that gets no next QR code wit
 class QrManager(AuditManager):
     """Every change of a row is one conditional UPDATE, so that of several callers exactly one wins."""
 
+    @sensitive_variables()
     def of_token(self, token):
         """Return the row whose QR code says ``token``, or None."""
         return self.filter(token_digest=sealing.digest(token)).first()
@@ -105,7 +106,7 @@ class QrLogin(AuditRow):
         ]
 
     def __str__(self):
-        return f"{self.reference_shown} {self.status}"
+        return f"{self.reference_shown} {self.get_status_display()}"
 
     @property
     def is_open(self):

@@ -167,7 +167,7 @@ class StatusView(NumberVerificationView):
 def _status(row):
     told = {
         Status.SHOWN: ("waiting", ""),
-        Status.ACCEPTED: ("opened", _("Your phone said yes. Its SIM is being checked.")),
+        Status.ACCEPTED: ("opened", _("Your phone has opened it.")),
         Status.PROVED: ("code", _("Type the code your phone shows.")),
     }
     name, text = told.get(row.status, ("", "")) if row and row.is_open else ("ended", _("This QR code has ended."))
@@ -201,6 +201,7 @@ class PhoneView(NumberVerificationView):
         """Refuse, and log nothing either."""
         return HttpResponseNotAllowed(self._allowed_methods())
 
+    @sensitive_variables()
     def get(self, request, token):
         """Show who asks, the code, or that it is over."""
         row = journey.of_phone(request, token)
@@ -248,7 +249,8 @@ def _show_code(request, row):
     code = journey.code_of(request, row)
     if not code:  # another browser, or the session it was sealed for is gone
         return _gone(request)
-    return pages.show(request, "qr/code.html", "", code=f"{code[:3]} {code[3:]}", until=row.expires_at)
+    context = {"code": f"{code[:3]} {code[3:]}", "spoken": " ".join(code), "until": row.expires_at}
+    return pages.show(request, "qr/code.html", "", **context)
 
 
 def _gone(request):

@@ -57,6 +57,7 @@
   const say = (name) => {
     if (status) status.textContent = status.dataset[name];
   };
+  let later;
   const busy = (form, button) => {
     if (form.getAttribute("aria-busy") === "true") return false;
     form.setAttribute("aria-busy", "true");
@@ -66,7 +67,7 @@
       button.textContent = status.dataset.button;
     }
     say("checking");
-    setTimeout(say, 5000, "still");
+    later = setTimeout(say, 5000, "still");
     return true;
   };
   for (const form of document.querySelectorAll("form[data-numverify-asks]")) {
@@ -79,6 +80,7 @@
   // Back from the browser's own cache of pages: as it was.
   addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
+    clearTimeout(later);
     for (const form of document.querySelectorAll("[aria-busy]")) form.removeAttribute("aria-busy");
     for (const button of document.querySelectorAll("[aria-disabled]")) {
       button.removeAttribute("aria-disabled");
