@@ -228,9 +228,17 @@ class Trial:
             assert references or self.responses[-1].status_code != 200, "I12: no reference"
             random = [r'name="csrfmiddlewaretoken" value="\w+"', r"/numverify/qr/[\w-]{43}/"]
             text = re.sub("|".join([*references, *random]), "", text)
-            use, retry = VerificationAttempt.objects.latest("pk").use, 'name="retry"' in text
+            row, retry = VerificationAttempt.objects.latest("pk"), 'name="retry"' in text
             way = settings.NUMVERIFY.get("FALLBACK_URL")
-            facts = (use, self.visitor.user_id is not None, retry, way, self.device, bool(references))
+            facts = (
+                row.use,
+                row.operation,
+                self.visitor.user_id is not None,
+                retry,
+                way,
+                self.device,
+                bool(references),
+            )
             kind = (group_of(self.expected[-1][1]), *facts)
             assert first_text(self.folder, kind, text) == text, "I12"
 

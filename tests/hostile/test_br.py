@@ -532,7 +532,7 @@ def test_br_05_step_up_of_the_account_before_is_no_login_of_the_next(trial):
     user_id = trial.visitor.user_id
 
     answer = trial.visitor.client.get(callback)
-    assert (answer.status_code, NOT_OPEN in answer.content.decode()) == (400, True)
+    assert (answer.status_code, "This check is no longer open" in answer.content.decode()) == (400, True)
     assert trial.visitor.user_id == user_id
     trial.callbacks.pop(0)  # of a session that is over: the stranger's page, as above
     trial.verified()

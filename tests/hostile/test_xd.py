@@ -404,7 +404,7 @@ def test_xd_06_callback_after_the_lifetime_costs_nothing(crossing):
     QrLogin.objects.update(expires_at=timezone.now())
     page = crossing.phone.come_back(callback)
 
-    assert NOT_OPEN in text_of(page)
+    assert (page.status_code, "This QR code has ended" in text_of(page)) == (410, True)
     crossing.trial.device = "phone"
     crossing.trial.refused("expired", calls=["discovery"])
 
