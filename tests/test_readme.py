@@ -26,6 +26,7 @@ from numverify_django.protocol.profiles import PROFILES, Operator, Profile
 from numverify_django.sandbox.dialects import DIGITS
 from numverify_django.sandbox.state import FAULT_VALUES, HOPS
 
+from .browser.pages import PAGES
 from .conftest import Browser
 from .test_example import free_port
 
@@ -298,6 +299,19 @@ print(User.objects.get(verified_numbers__number="+34600000081").pk)
     path = f"/admin/auth/user/{shell(project, script)}/change/"
     page = browser.post(f"/admin/login/?next={path}", {"username": "root", "password": "root"}).text
     assert page.count("•••81</bdi></p>") == 2
+
+
+# Pictures
+
+
+def test_pictures_are_those_of_pages_that_there_are():
+    shown = [node["uri"] for node in README.findall(nodes.image)]
+    name = re.compile(r"docs/_static/screens/(.+)-(?:phone|desktop)-(?:light|dark)-[a-z-]+\.png")
+    pages = {name.fullmatch(uri)[1] for uri in shown}
+
+    assert len(pages) == 3
+    assert pages <= set(PAGES)
+    assert all((ROOT / uri).read_bytes().startswith(b"\x89PNG") for uri in shown)
 
 
 # Tables
