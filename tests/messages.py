@@ -71,6 +71,9 @@ def folder(language):
 def write(language, updated):
     """Write the catalogue of ``language`` (a Catalog), and what Django reads of it."""
     updated.header_comment = HEADER
+    updated.project, updated.version, updated.last_translator = "numverify-django", "", "numverify-django"
+    updated.msgid_bugs_address, updated.language_team = "see SECURITY.rst and README.rst", "numverify-django"
+    updated.revision_date = updated.creation_date
     folder(language).mkdir(parents=True, exist_ok=True)
     with (folder(language) / "django.po").open("wb") as file:
         write_po(file, updated, width=120, omit_header=False, sort_output=True, ignore_obsolete=True)

@@ -37,7 +37,7 @@ def percent(share):
 
 def milliseconds(number):
     """Return a time in milliseconds with its unit, or a dash where there is none (None)."""
-    return "-" if number is None else _("%(number)s\N{NO-BREAK SPACE}ms") % {"number": figure(number)}
+    return "-" if number is None else _("%(number)s\u00a0ms") % {"number": figure(number)}
 
 
 def badge(outcome):
