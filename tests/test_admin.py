@@ -239,6 +239,26 @@ class TestWhatIsShown:
         assert f"{kind.code.replace('_', ' ')} {text}" in page
         assert re.fullmatch(r"[A-Z][^\n]*\.", kind.__doc__)
 
+    @pytest.mark.parametrize(
+        ("language", "words"),
+        [
+            ("de", ["Zustimmung fehlt", "Nicht verfügbar", "Anmelden", "Begonnen", "Prüfen"]),
+            ("es", ["falta el permiso", "No disponible", "Iniciar sesión", "Inicio", "Comprobar"]),
+            ("pt-br", ["autorização necessária", "Indisponível", "Entrar", "Início", "Verificar"]),
+        ],
+    )
+    def test_it_speaks_the_readers_language(self, admin_client, settings, language, words):
+        settings.LANGUAGE_CODE = language
+        attempt = make_attempt(exceptions.ConsentRequired())
+        paths = ["", f"{attempt.pk}/change/", "summary/"]
+        listed, shown, summed = (html.unescape(admin_client.get(ATTEMPTS + path).content.decode()) for path in paths)
+
+        assert [word for word in words if word not in listed] == []
+        assert f"{attempt.reference_shown} {words[1]}" in shown
+        assert words[0] in summed
+        english = ["consent required", "Unavailable", "unavailable", "Log in", "Started", "Summary", "Success rate"]
+        assert [word for word in english if word in re.sub("<[^>]*>", " ", listed + shown + summed)] == []
+
     def test_list_links_to_what_to_quote(self, admin_client, rows):
         page = admin_client.get(ATTEMPTS).content.decode()
         link = re.search(rf'href="([^"]*)#quote"[^>]*>{rows[ATTEMPTS].reference_shown}</a>', page)[1]
