@@ -7,7 +7,8 @@ from .pages import PAGES
 from .visitor import DEVICES
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-THEMES = ["light", "dark"]
+# Colours know nothing of the width, nor the layout of the colours.
+LOOKS = [("phone", "light"), ("desktop", "dark")]
 # What Tab stops at: of a group of radio buttons the one that is chosen.
 STOPS = """
 () => {
@@ -50,20 +51,19 @@ def test_page_is_accessible(browse, name):
 
     assert_words(visitor, PAGES[name])
     assert page.evaluate("document.getAnimations().length") == 0
-    for device in DEVICES.values():  # one way there for both: our styles know nothing but the width
-        page.set_viewport_size(device["viewport"])
-        assert_axe_finds_nothing(page, DJANGOS if PAGES[name].of == "admin" else [])
+    for device, theme in LOOKS:  # one way there for both: our styles know nothing but the width
+        page.set_viewport_size(DEVICES[device]["viewport"])
+        assert_axe_finds_nothing(page, theme, DJANGOS if PAGES[name].of == "admin" else [])
     if PAGES[name].of != "admin":  # whose frame is Django's
         assert_keyboard(page)
         assert_narrow(page)
 
 
-def assert_axe_finds_nothing(page, exclude):
+def assert_axe_finds_nothing(page, theme, exclude):
     """Neither in the light nor in the dark."""
-    for theme in THEMES:
-        page.emulate_media(color_scheme=theme)
-        page.evaluate("Promise.all(document.getAnimations().map(({finished}) => finished))")  # Django's links fade over
-        assert page.evaluate(AXE, [TAGS, exclude]) == [], theme
+    page.emulate_media(color_scheme=theme)
+    page.evaluate("Promise.all(document.getAnimations().map(({finished}) => finished))")  # Django's links fade over
+    assert page.evaluate(AXE, [TAGS, exclude]) == [], theme
 
 
 def assert_words(visitor, page):
