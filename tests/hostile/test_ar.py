@@ -29,7 +29,7 @@ from .conftest import (
 from .operator import Operator, Reply
 
 CALLBACK = "/numverify/callback/"
-NOT_OPEN, UNFINISHED = "This login is no longer open", "The check didn't finish"
+NOT_OPEN, UNFINISHED = "is no longer open", "The check didn't finish"
 
 
 @pytest.fixture
