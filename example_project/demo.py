@@ -26,6 +26,7 @@ Admin                   http://{host}:{port}/admin/   admin, password admin
 Log in with the phone:  http://{host}:{port}/numverify/login/
     600 000 001         a number that ends in 1 logs in
     600 000 002         one that ends in 2 does not
+    Use this phone's number, and Join: choose a number in the operator's console first
 Log in on a desktop:    the same page offers a QR code; a private window plays the phone
 Log in by password:     http://{host}:{port}/accounts/login/   demo, password demo
 Log in by a code:       http://{host}:{port}/numverify/code/   a number that logged in before; the message comes here

@@ -95,6 +95,7 @@ NUMVERIFY = {
     "OPERATORS": operators(os.environ),
     "DEFAULT_REGION": "ES",
     "FALLBACK_URL": "/accounts/login/",
+    "RATE_LIMITS": {"number_address": [100, 600], "session": [100, 600]},  # one tries the same number often here
     "CODE_SENDER": "numverify_django.contrib.otp.senders.console",  # in production one that sends
 }
 

@@ -150,7 +150,7 @@ class Use(models.TextChoices):
     LOGIN = "login", pgettext_lazy("numverify", "Log in")
     STEP_UP = "step_up", _("Confirm")
     FILL = "fill", _("Fill a form")
-    QR = "qr", _("Log in another device")
+    QR = "qr", _("Log in on another device")
 
 
 REASONS = [(kind.code, _(kind.code.replace("_", " "))) for kind in exceptions.leaves() if kind.outcome]

@@ -235,5 +235,6 @@ class FailedView(NumberVerificationView):
         kept = session.kept(session.browser_of(request), attempt)
         next_url = kept.get("next", "")
         context = {"reference": attempt.reference_shown, "retry": "number" in kept, "operation": attempt.operation}
+        context["own_number"] = session.own_number(request.user)
         context |= uses.of(attempt).failure(next_url)
         return pages.show_failure(request, pages.group_of(attempt.reason), next_url, **context)

@@ -79,7 +79,7 @@ class AuditAdmin(AuditColumns, ReadOnlyAdmin):
 class VerificationAttemptAdmin(AttemptColumns, AuditAdmin):
     """What an operator was asked, one by one and in sum."""
 
-    list_display = ["began", "badge", "reason", "operator", "use", "masked", "took", "linked", "user"]
+    list_display = ["began", "linked", "badge", "reason", "operator", "use", "masked", "took", "user"]
     list_filter = [filters.Since, "outcome", filters.Operator, "use", "operation", "reason", filters.Number]
     lookups = frozenset(f"{name}__exact" for name in ("outcome", "reason", "use", "operation")) | frozenset(
         made.parameter_name for made in (filters.Since, filters.Operator, filters.Number)

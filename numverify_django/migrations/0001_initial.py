@@ -104,7 +104,7 @@ class Migration(migrations.Migration):
                             ("login", "Log in"),
                             ("step_up", "Confirm"),
                             ("fill", "Fill a form"),
-                            ("qr", "Log in another device"),
+                            ("qr", "Log in on another device"),
                         ],
                         max_length=8,
                         verbose_name="use",

@@ -26,6 +26,7 @@ CONFIRMING = {  # where it differs for who is logged in
     "not_confirmed": "We couldn't confirm it's you",
     "not_open": "This check is no longer open",
 }
+FILLING = {"cannot_determine": "Your operator couldn't tell your number"}
 STATES = {  # page group -> the sandbox's state that leads to it
     "not_on_mobile_network": {"sim": None},
     "not_confirmed": {"sim": OTHER_SIM},
@@ -69,7 +70,7 @@ def failures():
         for suffix, start in STARTS.items():
             if suffix == "-fill" and group in ("not_confirmed", "not_open"):
                 continue  # a share cannot be a mismatch, and what is not open is not known to fill anything
-            shown = CONFIRMING.get(group, heading) if suffix == "-confirm" else heading
+            shown = {"-confirm": CONFIRMING, "-fill": FILLING}.get(suffix, {}).get(group, heading)
             yield Page(f"{group.replace('_', '-')}{suffix}", shown, failure(group, start))
 
 

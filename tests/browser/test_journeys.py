@@ -1,6 +1,7 @@
 """What people do in front of the pages: by keyboard, without scripts, under a strict policy, in two browsers."""
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -287,8 +288,18 @@ def test_site_whose_cookies_are_strict(phone, settings):
     settings.SESSION_COOKIE_SAMESITE = settings.CSRF_COOKIE_SAMESITE = "Strict"
     phone.watch.hosts.add("localhost")
     phone.site = phone.site.replace("127.0.0.1", "localhost")
-    phone.log_in()
+    back = phone.wait_at_operator()
+    phone.open(phone.sandbox.url)
+    answers = []
+
+    def note(answer):
+        answers.append((urlsplit(answer.url).path, answer.status))
+
+    phone.page.on("response", note)
+    phone.page.evaluate("url => { location.href = url }", back)  # a page of the operator's leads back
     phone.page.wait_for_url("**/home/")
+    callback = "/numverify/callback/"
+    assert [answer for answer in answers if answer[0] == callback] == [(callback, 200), (callback, 302)]
 
     assert is_logged_in(phone)
 

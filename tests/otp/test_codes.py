@@ -309,11 +309,19 @@ class TestWrongCodes:
 
         assert (answer.status_code, 'name="phone_number"' in answer.content.decode(), len(inbox)) == (200, True, 1)
 
+    @pytest.mark.parametrize("number", [TYPED, UNKNOWN])
+    def test_who_asks_again_at_once_is_told_to_wait(self, person, inbox, number):
+        first = person.client.get(person.ask(number)["Location"]).content.decode()
+        again = person.ask(number)
+        words = "You asked for a code a moment ago."
+
+        assert (words in first, words in person.client.get(again["Location"]).content.decode()) == (False, True)
+
     def test_form_that_is_sent_twice_sends_one_message(self, person, inbox):
         first, second = person.ask(), person.ask()
 
         assert (len(inbox), CodeLogin.objects.count()) == (1, 1)
-        assert query_of(first) == query_of(second)
+        assert query_of(first) | {"sent": "before"} == query_of(second)
         person.enter(second, inbox.code)
         assert person.user_id is not None
 

@@ -70,14 +70,15 @@ class CodeView(NumberVerificationView):
         logger.error("no code could be sent: %s", error)
         return _show_failure(request, "unavailable", next_url, status=503)
 
-    def show(self, request, name, form, status=200):
+    def show(self, request, name, form, status=200, **context):
         """Return the page that asks something."""
         next_url = pages.safe_next(request, form["next"].value())
         ask_url = reverse("numverify_otp:ask")
         urls = {"ask_url": ask_url, "enter_url": reverse("numverify_otp:enter")}
         urls["another_url"] = pages.with_next(ask_url, next_url)
         minutes = LIFETIME // timedelta(minutes=1)
-        return pages.show(request, f"otp/{name}.html", next_url, status=status, form=form, minutes=minutes, **urls)
+        context |= {"form": form, "minutes": minutes} | urls
+        return pages.show(request, f"otp/{name}.html", next_url, status=status, **context)
 
 
 class AskView(CodeView):
@@ -107,6 +108,7 @@ class AskView(CodeView):
     def _send(self, request, number, next_url):
         code_login, order = codes.ask(request, number)
         query = {"reference": code_login.reference, "next": pages.safe_next(request, next_url)}
+        query |= {} if order else {"sent": "before"}  # and no other message so soon
         response = Delivering(f"{reverse('numverify_otp:enter')}?{urlencode(query)}")
         response.order = order
         return response
@@ -121,7 +123,7 @@ class EnterView(CodeView):
         query = {name: request.GET.get(name, "") for name in ("reference", "next")}
         if _called(request, query["reference"]) is None:
             return _not_open(request, query["next"])
-        return self.show(request, "enter", CodeForm(initial=query))
+        return self.show(request, "enter", CodeForm(initial=query), is_early="sent" in request.GET)
 
     @for_strangers
     @sensitive_variables()

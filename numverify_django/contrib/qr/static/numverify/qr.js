@@ -9,7 +9,9 @@
     if (answer.status === 429) return true;
     const { status, text } = await answer.json();
     if (told.textContent !== text) told.textContent = text; // a screen reader reads what is new, once
-    return !["ended", "declined"].includes(status);
+    const isOver = ["ended", "declined"].includes(status);
+    if (isOver) for (const part of document.querySelectorAll("[data-numverify-open]")) part.hidden = true;
+    return !isOver;
   }
 
   async function watch() {
