@@ -24,8 +24,8 @@ Sandbox operator        http://{host}:{sandbox_port}/   choose the SIM behind th
 Admin                   http://{host}:{port}/admin/   admin, password admin
 
 Log in with the phone:  http://{host}:{port}/numverify/login/
-    600 000 001         a number that ends in 1 logs in
-    600 000 002         one that ends in 2 does not
+    +34 600 000 001     a number that ends in 1 logs in
+    +34 600 000 002     one that ends in 2 does not
     Use this phone's number, and Join: choose a number in the operator's console first
 Log in on a desktop:    the same page offers a QR code; a private window plays the phone
 Log in by password:     http://{host}:{port}/accounts/login/   demo, password demo
