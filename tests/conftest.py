@@ -1,6 +1,8 @@
 """The sandbox operator as a process of its own, and a phone that logs in through it."""
 
 import itertools
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,20 @@ from django.test import Client
 HEADER = "Sandbox operator: "
 # A shell starts its background jobs with Ctrl-C ignored, and our processes would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+MISSING = "There is no Chromium here: the tests in a real browser were left out (apt-get install chromium)."
+IS_CI = bool(os.environ.get("CI"))
 HOST = "127.0.0.1"  # the sandbox sends a browser back to this machine alone
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say in one line that there was no browser, and in another what the first page weighs."""
+    if CHROMIUM is None and not IS_CI:
+        terminalreporter.write_line(MISSING)
+    for report in terminalreporter.stats.get("passed", []):
+        for weight in (value for name, value in report.user_properties if name == "weight"):
+            terminalreporter.write_line(weight)
 
 
 class Sandbox:

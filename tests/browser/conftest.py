@@ -4,19 +4,15 @@ Not the plugin pytest-playwright: its browser lives as long as the session, and 
 thread, in which Django's ORM and async_to_sync refuse to work. Here the loop ends with this directory's last test.
 """
 
-import os
-import shutil
-
 import pytest
 from django.conf import settings as site_settings
 from django.test import override_settings
 from playwright.sync_api import Error, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
-from ..conftest import HOST
+from ..conftest import CHROMIUM, HOST, IS_CI, MISSING
 from .visitor import DEVICES, Visitor
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--disable-gpu", "--disable-background-networking", "--disable-sync", "--disable-component-update"]
 MIDDLEWARE = [
     "tests.browser.middleware.ContentSecurityPolicy",
@@ -25,32 +21,22 @@ MIDDLEWARE = [
     *site_settings.MIDDLEWARE[2:],
 ]
 
-
-FOUND = next(filter(None, map(shutil.which, NAMES)), None)
-MISSING = "There is no Chromium here: the tests in a real browser were left out (apt-get install chromium)."
-IS_CI = bool(os.environ.get("CI"))
 # Not skipped: that would be a line for each of them.
-collect_ignore_glob = [] if FOUND or IS_CI else ["test_*.py"]
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Say in one line what was left out."""
-    if collect_ignore_glob:
-        terminalreporter.write_line(MISSING)
+collect_ignore_glob = [] if CHROMIUM or IS_CI else ["test_*.py"]
 
 
 @pytest.fixture(scope="package")
 def chromium():
     """One browser process for all tests; one that does not start is an error in CI alone."""
-    if FOUND is None:
+    if CHROMIUM is None:
         pytest.fail(MISSING)
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright's loop runs in this thread, and nothing of ours in it.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         try:
-            browser = playwright.chromium.launch(executable_path=FOUND, args=FLAGS)
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         except Error as error:
-            (pytest.fail if IS_CI else pytest.skip)(f"{FOUND} does not start: {error.message[:200]!r}")
+            (pytest.fail if IS_CI else pytest.skip)(f"{CHROMIUM} does not start: {error.message[:200]!r}")
         yield browser
         browser.close()
 

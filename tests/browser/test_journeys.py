@@ -149,7 +149,7 @@ def test_login_ends_in_the_browser_it_began_in(phone, desktop):
     assert is_logged_in(phone)
 
 
-def test_first_page_weighs_little(phone, capsys):
+def test_first_page_weighs_little(phone, record_property):
     phone.configure(OPERATION="share")
     answers = []
 
@@ -160,8 +160,7 @@ def test_first_page_weighs_little(phone, capsys):
     phone.open("/numverify/login/")
     phone.page.wait_for_load_state("networkidle")
     weights = {answer.url.removeprefix(phone.site): len(answer.body()) for answer in answers}
-    with capsys.disabled():
-        print(f"\nFirst page: {sum(weights.values())} bytes uncompressed: {weights}")  # noqa: T201
+    record_property("weight", f"First page: {sum(weights.values())} bytes uncompressed: {weights}")
 
     assert sum(weights.values()) < LIMIT
 
