@@ -107,8 +107,10 @@ class AttemptManager(AuditManager):
         if mine.filter(expires_at__gt=now).update(claimed_at=now, sealed=""):
             attempt.claimed_at, attempt.begun = now, time.monotonic()
             return attempt, Opened(**sealing.unseal(state, attempt.sealed))
-        if mine.filter(expires_at__lte=now).update(**ending(exceptions.Expired())):
-            raise exceptions.Expired
+        late = exceptions.Expired()
+        if mine.filter(expires_at__lte=now).update(**ending(late)):
+            late.reference, late.next_url = attempt.reference_shown, sealing.unseal(state, attempt.sealed)["next_url"]
+            raise late
         raise exceptions.Replayed
 
     def tidy(self, browser):

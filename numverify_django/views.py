@@ -206,11 +206,14 @@ class CallbackView(NumberVerificationView):
         return pages.show_failure(request, pages.UNFINISHED, "", status=503, **purpose.failure(""))
 
     def _not_ours(self, request, error):
-        """Answer a callback that claimed nothing: the page is the same whatever was wrong with it."""
+        """Answer a callback that claimed nothing: the page is the same whatever was wrong, but to whose own is late."""
         logger.info("callback without a claim: %s", error.code)
         if isinstance(error, Replayed) and request.user.is_authenticated:
             return pages.show(request, "already.html", pages.safe_next(request, ""), status=409)
-        status = 410 if isinstance(error, Replayed | Expired) else 400
+        if isinstance(error, Expired):
+            next_url = pages.safe_next(request, error.next_url)
+            return pages.show_failure(request, pages.NOT_OPEN, next_url, status=410, reference=error.reference)
+        status = 410 if isinstance(error, Replayed) else 400
         return pages.show_failure(request, pages.group_of(error.code), "", status=status)
 
 

@@ -60,14 +60,19 @@ def test_replayed_failure_is_no_longer_open(phone):
     assert the_attempt().outcome == "mismatch"
 
 
-def test_expired_attempt_is_over(phone, sandbox):
-    callback = phone.come_back(phone.start(GOOD))
+def test_expired_attempt_is_over(phone, sandbox, configure):
+    configure(site={"FALLBACK_URL": "/password/"})
+    callback = phone.come_back(phone.start(GOOD, next="/payment/"))
     VerificationAttempt.objects.update(expires_at="2026-01-01T00:00:00Z")
     response = phone.client.get(callback)
 
     assert response.status_code == 410
     assert (the_attempt().outcome, the_attempt().reason) == ("abandoned", "expired")
     assert "token" not in sandbox.hops()
+    page = response.content.decode()
+    assert the_attempt().reference_shown in page
+    assert 'href="/password/?next=%2Fpayment%2F"' in page
+    assert the_attempt().reference_shown not in phone.client.get(callback).content.decode()
 
 
 def test_changed_operator_gets_no_code(phone, configure, sandbox):
