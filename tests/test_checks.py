@@ -15,6 +15,8 @@ from numverify_django.middleware import NumberVerificationMiddleware
 
 from . import settings as good
 
+pytestmark = pytest.mark.django_db  # Django 6.1 asks the database whether it has JSON, of which there is a column
+
 OURS = "numverify_django.backends.NumberVerificationBackend"
 OTHER = "mozilla_django_oidc.auth.OIDCAuthenticationBackend"
 SESSIONS = "django.contrib.sessions.backends"

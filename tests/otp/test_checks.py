@@ -21,7 +21,7 @@ def told(deploy=False):
     """Return the numbers of our checks that report something."""
     return [
         found.id.removeprefix("numverify.")
-        for found in run_checks(include_deployment_checks=deploy)
+        for found in run_checks(include_deployment_checks=deploy, databases=[])
         if found.id.startswith(("numverify.E04", "numverify.W04"))
     ]
 
