@@ -767,6 +767,13 @@ def test_reset_connection_is_unavailable(listen, after):
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("lines", [1, 9])
+def test_head_of_more_than_eight_kibibytes_is_refused(listen, lines):
+    padding = [f"X-Padding-{number}: {'x' * (9_000 // lines)}" for number in range(lines)]
+    ends(OperatorUnavailable, listen(answering(http(b"{}", "200 OK", *padding))).url, seconds=LONG)
+    assert get(listen(answering(http(b"{}", "200 OK", f"X-Padding: {'x' * 7_000}"))).url).body == b"{}"
+
+
 def test_one_of_two_equal_headers_is_kept(listen):
     response = get(listen(answering(http(b"{}", "200 OK", "X-Twice: a", "X-Twice: a"))).url)
     assert response.headers["x-twice"] == "a"
