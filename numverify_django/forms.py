@@ -19,9 +19,9 @@ class RegionSelect(forms.Select):
     def create_option(self, name, value, *args, **kwargs):
         """Return the option with what the script needs."""
         option = super().create_option(name, value, *args, **kwargs)
-        region = next(region for region in offered_regions() if region.code == value)
-        groups = " ".join(map(str, region.groups))
-        option["attrs"] |= {"data-prefix": region.prefix, "data-trunk": region.trunk, "data-groups": groups}
+        region = self.regions[value]
+        option["attrs"] |= {"data-groups": " ".join(map(str, region.groups))}
+        option["attrs"] |= {"data-trunk": region.trunk} if region.trunk else {}  # there may be hundreds of options
         return option
 
 
@@ -46,7 +46,8 @@ class PhoneNumberForm(forms.Form):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         region = self.fields["region"]
-        region.choices = [(offered.code, f"{offered.code} {offered.prefix}") for offered in offered_regions()]
+        region.widget.regions = {offered.code: offered for offered in offered_regions()}
+        region.choices = [(code, f"{code} {offered.prefix}") for code, offered in region.widget.regions.items()]
         region.initial = preferred_region()
 
     def clean(self):

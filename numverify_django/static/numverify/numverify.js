@@ -19,14 +19,16 @@
     return [...parts, digits].filter(Boolean).join(" ");
   };
 
+  const prefixOf = (option) => option.text.split(" ")[1];
+
   const written = (typed) => {
     const international = typed.trim().replace(/^00/, "+").startsWith("+");
     let digits = typed.replace(/[^0-9]/g, "").replace(/^00/, "");
     const options = [...select.options];
     const own = options[select.selectedIndex];
-    const option = international ? options.find((one) => digits.startsWith(one.dataset.prefix.slice(1))) : own;
+    const option = international ? options.find((one) => digits.startsWith(prefixOf(one).slice(1))) : own;
     if (!option) return `+${digits}`;
-    const { prefix, trunk, groups } = option.dataset;
+    const { trunk, groups } = option.dataset, prefix = prefixOf(option);
     if (international) digits = digits.slice(prefix.length - 1);
     else if (trunk && digits.startsWith(trunk)) digits = digits.slice(trunk.length);
     return `${prefix} ${grouped(digits, groups.split(" ").map(Number))}`;
