@@ -149,8 +149,9 @@ def test_login_ends_in_the_browser_it_began_in(phone, desktop):
     assert is_logged_in(phone)
 
 
-def test_first_page_weighs_little(phone, record_property):
-    phone.configure(OPERATION="share")
+@pytest.mark.parametrize("profile", ["telefonica", "camara-v2"])  # three countries, and all there are
+def test_first_page_weighs_little(phone, record_property, profile):
+    phone.configure(profile=profile, OPERATION="share")
     answers = []
 
     def note(answer):  # Playwright marks its listeners, and a method of list takes no mark
