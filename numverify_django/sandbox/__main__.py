@@ -1,8 +1,9 @@
 """``python -m numverify_django.sandbox``: run the sandbox operator until Ctrl-C."""
 
 import argparse
+import os
+import signal
 import sys
-from contextlib import suppress
 
 try:
     from .server import listen
@@ -25,11 +26,12 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m numverify_django.sandbox", description=__doc__)
     parser.add_argument("--port", type=port, default=PORT, help=f"0 takes any free one (default: {PORT})")
     arguments = parser.parse_args()
-    with suppress(KeyboardInterrupt):
-        server = listen(arguments.port)
-        sys.stdout.write(f"Sandbox operator: http://{server.host}:{server.port}\n")
-        sys.stdout.flush()
-        server.serve_forever()
+    # At once: a KeyboardInterrupt is lost when it comes while some object is finalized
+    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+    server = listen(arguments.port)
+    sys.stdout.write(f"Sandbox operator: http://{server.host}:{server.port}\n")
+    sys.stdout.flush()
+    server.serve_forever()
 
 
 if __name__ == "__main__":
