@@ -58,10 +58,12 @@ def begin(request, operator, number, *, use, next_url, user=None):
     opened where TooManyTries or BudgetSpent is raised, or OperatorUnavailable: the operator has been out of order.
     """
     operation = profiles.SHARE if number is None else profiles.VERIFY
-    browser, address = session.bind_browser(request), session.client_address(request)
+    is_known, address = session.browser_of(request) is not None, session.client_address(request)
+    browser = session.bind_browser(request)
     limits.Circuit(operator).check()
-    limits.check(operator, number, browser, address)
-    VerificationAttempt.objects.tidy(browser)
+    limits.check(operator, number, browser if is_known else None, address)
+    if is_known:  # else it has no attempts yet, and nothing is asked about them
+        VerificationAttempt.objects.tidy(browser)
     returns_to = redirect_uri(request, operator)
     facts = {"redirect_uri": returns_to, "next_url": next_url, "number": number and number.e164}
     row = {"browser": browser, "operator": operator, "operation": operation, "address": address}
@@ -77,6 +79,7 @@ def begin(request, operator, number, *, use, next_url, user=None):
     opened = Opened(**facts, fingerprint=_fingerprint(operator, metadata), nonce=asked.nonce, verifier=asked.verifier)
     attempt = VerificationAttempt.objects.open(state=asked.state, opened=opened, **row)
     limits.check_budget(operator, attempt)
+    transport.warm([metadata.token_endpoint, operator.api_root], operator.timeout)
     return attempt, asked.url
 
 
@@ -187,6 +190,19 @@ def _asked(operator, conversation, deadline, timings, correlator=""):
         raise
     circuit.leave()
     return found
+
+
+def warm_up():
+    """Fetch what every login needs to know of each operator, for a server's hook that runs when a worker starts.
+
+    Else the first login of a worker waits for it. A failure is logged, and left to that login.
+    """
+    operators = () if conf.problems() else conf.get().operators  # checks tell what is wrong
+    for operator in operators:
+        try:
+            _asked(operator, _directory.learn(operator), transport.Deadline(operator.timeout), {})
+        except NumberVerifyError as error:
+            logger.warning("operator %s could not be asked ahead: %s: %s", operator.name, error.code, error)
 
 
 def _fingerprint(operator, metadata):

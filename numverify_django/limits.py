@@ -44,11 +44,13 @@ def check(operator, number, browser, address):
 def check_tries(rows, number, browser, address):
     """Raise TooManyTries where ``rows``, the manager of an AuditRow, has as many of these as are allowed.
 
-    ``number`` (a PhoneNumber) and ``address`` (text) may be None. A number is limited together with an address, so that
-    no stranger elsewhere can use up another person's tries.
+    ``number`` (a PhoneNumber), ``browser`` and ``address`` (texts) may be None. A number is limited together with an
+    address, so that no stranger elsewhere can use up another person's tries.
     """
     by_number, by_address = number_columns(number).get("number_digest"), address_digest(address)
-    counted = {"session": {"browser_digest": sealing.digest(browser)}, "site": {}}
+    counted = {"site": {}}
+    if browser is not None:
+        counted["session"] = {"browser_digest": sealing.digest(browser)}
     if by_number is not None:  # of an unknown address too: those are one, as all behind a proxy that is not known
         counted["number_address"] = {"number_digest": by_number, "address_digest": by_address}
     if by_address is not None:

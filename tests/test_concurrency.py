@@ -59,3 +59,19 @@ def test_one_of_ten_racing_callbacks_logs_in(site, sandbox):
     assert set(statuses[1:]) <= {400, 409, 410}
     assert (sandbox.hops().count("token"), sandbox.hops().count("verify")) == (1, 1)
     assert VerificationAttempt.objects.get().outcome == "verified"
+
+
+def test_ten_logins_of_a_cold_process_ask_for_each_document_once(site, sandbox):
+    answers = together(lambda n: Browser(site).log_in(f"6000001{n}1"), range(CROWD))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert (sandbox.hops().count("discovery"), sandbox.hops().count("jwks")) == (1, 1)
+
+
+def test_ten_logins_after_a_rotation_ask_for_the_keys_once(site, sandbox):
+    Browser(site).log_in("600 000 001")
+    sandbox.set(rotate_keys=True)
+    answers = together(lambda n: Browser(site).log_in(f"6000001{n}1"), range(CROWD))
+
+    assert {(answer.status_code, answer.url) for answer in answers} == {(200, f"{site}/home/")}
+    assert (sandbox.hops().count("discovery"), sandbox.hops().count("jwks")) == (1, 2)

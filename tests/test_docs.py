@@ -9,7 +9,7 @@ from django.conf import global_settings
 from docutils import nodes
 from docutils.core import publish_doctree
 
-from numverify_django import checks, conf, limits, transport
+from numverify_django import checks, conf, connections, limits, transport
 from numverify_django.contrib.otp import checks as otp_checks
 from numverify_django.protocol import conversation
 
@@ -46,7 +46,7 @@ def test_checks_that_are_named_exist(page):
 def test_figures_of_the_threat_model_are_those_of_the_code():
     text = threat_model()
     body, received = transport.BODY_MAX // 1024, transport.RECEIVED_MAX // 1024
-    head = transport.HEAD_MAX // 1024
+    head = connections.HEAD_MAX // 1024
     assert f"{head} KiB of head, {body} KiB of body, {received} KiB in all" in text
     assert (limits.FAULTS_TO_OPEN, f"after five faults it is not asked for {limits.OPEN} seconds" in text) == (5, True)
     assert (conversation.COOL_DOWN, "one refetch in a minute" in text) == (60, True)

@@ -20,6 +20,8 @@ RANKS = {
     "protocol.tokens": 3,
     "protocol.verification": 3,
     "protocol.conversation": 4,
+    "flights": 3,
+    "connections": 3,
     "transport": 4,
     "sealing": 4,
     "readers": 4,
@@ -28,6 +30,7 @@ RANKS = {
     "models": 6,
     "session": 7,
     "limits": 7,
+    "rollup": 7,
     "pages": 8,
     "flow": 8,
     "uses": 9,
@@ -39,6 +42,7 @@ RANKS = {
     "middleware": 10,
     "admin.drawing": 7,
     "admin.columns": 8,
+    "admin.paging": 8,
     "admin.search": 8,
     "admin.summary": 8,
     "admin.export": 9,
@@ -55,8 +59,8 @@ APART = ("sandbox", "migrations")
 OWNERS = {  # third-party package -> the modules that may import it
     "jwt": ["protocol.jose"],
     "phonenumbers": ["protocol.phone"],
-    "requests": ["transport"],
-    "urllib3": ["transport"],
+    "requests": ["connections", "transport"],
+    "urllib3": ["connections", "transport"],
     "mozilla_django_oidc": ["backends", "checks"],
     "cryptography": ["protocol.jose", "sealing"],
     "django_otp": ["contrib.otp"],
@@ -66,7 +70,7 @@ OWNERS = {  # third-party package -> the modules that may import it
     "joserfc": ["sandbox"],
     "segno": ["contrib.qr"],
 }
-WITHOUT_DJANGO = ("protocol", "transport", "sealing", "sandbox")
+WITHOUT_DJANGO = ("protocol", "flights", "connections", "transport", "sealing", "sandbox")
 
 
 def name_of(path):

@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from numverify_django import transport
+from numverify_django import connections, transport
 from numverify_django.protocol.exceptions import (
     OperatorTimeout,
     OperatorUnavailable,
@@ -1030,8 +1030,8 @@ def test_body_that_nobody_reads_is_a_timeout(listen):
 
 
 def test_connection_that_rested_too_long_is_not_used_again(listen, monkeypatch):
-    assert transport.IDLE_MAX == 15
-    monkeypatch.setattr(transport, "IDLE_MAX", 0.1)
+    assert connections.IDLE_MAX == 15
+    monkeypatch.setattr(connections, "IDLE_MAX", 0.1)
     server = listen(answering(http()))
     get(server.url)
     time.sleep(0.15)
@@ -1040,7 +1040,7 @@ def test_connection_that_rested_too_long_is_not_used_again(listen, monkeypatch):
 
 
 def test_oldest_tls_that_is_spoken_is_1_2():
-    assert transport._tls_context().minimum_version is ssl.TLSVersion.TLSv1_2
+    assert connections._tls_context().minimum_version is ssl.TLSVersion.TLSv1_2
 
 
 def test_patience_of_a_request_ends_it_before_the_deadline(listen):
@@ -1067,3 +1067,254 @@ def test_connection_that_cannot_be_opened_is_unavailable_whatever_the_reason(lis
     url = listen(answering(http())).url
     monkeypatch.setattr(socket.socket, "connect", connect)
     ends(OperatorUnavailable, url, seconds=LONG)
+
+
+# Connections that are kept, and those that are opened ahead
+
+
+@pytest.mark.parametrize(
+    ("header", "opened"),
+    [
+        ("Keep-Alive: timeout=1, max=100", 2),
+        ("Keep-Alive: max=100,timeout=1", 2),
+        ("Keep-Alive: Timeout=0", 2),
+        ("Keep-Alive: timeout=5", 1),
+        ("Keep-Alive: timeout=99999999", 1),
+        ("Keep-Alive: timeout=-1", 1),
+        ("Keep-Alive: mytimeout=1", 1),
+        ("Keep-Alive: nonsense", 1),
+    ],
+)
+def test_connection_rests_no_longer_than_the_operator_says(listen, header, opened):
+    server = listen(answering(http(b"{}", "200 OK", header)))
+    get(server.url)
+    get(server.url)
+    assert len(server.connections) == opened
+
+
+def warm(url, seconds=LONG):
+    """Open a connection to ``url`` ahead, and wait until that is over."""
+    transport.warm([url], seconds)
+    for thread in [thread for thread in threading.enumerate() if thread.name == "numverify-warm"]:
+        thread.join(LONG)
+        assert not thread.is_alive()
+
+
+def test_connection_that_was_opened_ahead_is_used(listen):
+    server = listen(answering(http()))
+    warm(f"{server.url}/api")
+    assert (len(server.connections), server.requests) == (1, [])
+    get(server.url)
+    assert len(server.connections) == 1
+
+
+def test_nothing_is_opened_ahead_where_a_connection_rests(listen):
+    server = listen(answering(http()))
+    get(server.url)
+    warm(server.url)
+    assert len(server.connections) == 1
+
+
+def test_connection_is_opened_ahead_where_the_operator_closed_the_old_one(listen):
+    def serve(server, connection):
+        server.read(connection)
+        connection.sendall(http())
+
+    server = listen(serve)
+    get(server.url)
+    server.connections[0].close()
+    warm(server.url)
+    get(server.url)
+    assert len(server.connections) == 2
+
+
+def test_connection_opened_ahead_that_speaks_first_is_not_used(listen):
+    spoken = threading.Event()
+
+    def serve(server, connection):
+        if len(server.connections) == 1:
+            connection.sendall(http(b"evil"))
+            spoken.set()
+        while server.read(connection):
+            connection.sendall(http(b"fine"))
+
+    server = listen(serve)
+    warm(server.url)
+    assert spoken.wait(LONG)
+    assert get(server.url).body == b"fine"
+    assert len(server.connections) == 2
+
+
+def test_one_connection_is_opened_ahead_however_many_logins_begin(listen):
+    server = listen(lambda server, connection: server.read(connection))
+    url = server.url.replace("http:", "https:")  # whose handshake is not answered
+    for _ in range(20):
+        transport.warm([url], SHORT)
+    assert [thread.name for thread in threading.enumerate()].count("numverify-warm") == 1
+    warm(url, SHORT)
+    assert len(server.connections) == 1
+
+
+def test_nobody_to_connect_to_is_left_to_the_callback(listen, caplog):
+    caplog.set_level(logging.DEBUG, "numverify_django")
+    server = listen(answering(http()))
+    server.stop()
+    warm(server.url)
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("numverify")] == [
+        "no connection was opened ahead: NewConnectionError"
+    ]
+
+
+WARMING = """
+import sys, threading, time
+from numverify_django import transport
+from numverify_django.protocol.messages import Request
+
+transport.warm([sys.argv[1]], 5)
+for thread in [thread for thread in threading.enumerate() if thread.name == "numverify-warm"]:
+    thread.join()
+time.sleep(0.2)  # for the session tickets
+print(transport.send(Request("jwks", "GET", sys.argv[1]), transport.Deadline(5)).body.decode())
+"""
+
+
+def warmed(file, url):
+    """Return what a process that trusts the certificate in ``file`` is told after it opened a connection ahead."""
+    return run_script(WARMING, url, SSL_CERT_FILE=file, SSL_CERT_DIR="/nonexistent").strip()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_tls_connection_that_was_opened_ahead_is_used(listen, tls, version):
+    context, file = tls()
+    context.maximum_version = version
+    server = listen(answering(http(b"fine")), context)
+    assert (warmed(file, server.url), len(server.connections)) == ("fine", 1)
+
+
+def test_tls_connection_opened_ahead_that_speaks_first_is_not_used(listen, tls):
+    def serve(server, connection):
+        if len(server.connections) == 1:
+            connection.sendall(http(b"evil"))
+        while server.read(connection):
+            connection.sendall(http(b"fine"))
+
+    context, file = tls()
+    server = listen(serve, context)
+    assert (warmed(file, server.url), len(server.connections)) == ("fine", 2)
+
+
+def test_tls_connection_opened_ahead_and_closed_again_is_not_used(listen, tls):
+    def serve(server, connection):
+        if len(server.connections) > 1:
+            server.read(connection)
+            connection.sendall(http(b"fine"))
+
+    context, file = tls()
+    server = listen(serve, context)
+    assert (warmed(file, server.url), len(server.connections)) == ("fine", 2)
+
+
+# Documents that many want at once
+
+
+def fetching(hop="jwks", is_public=True, patience=None):
+    """Return a conversation that fetches ``/keys`` of ``url``."""
+
+    def conversation(url):
+        return (yield Request(hop, "GET", f"{url}/keys", is_public=is_public, patience=patience)).body
+
+    return conversation
+
+
+def in_threads(count, act):
+    """Return what ``act`` returned, or the class it raised, in each of ``count`` threads that begin at once."""
+    barrier, found = threading.Barrier(count), []
+
+    def run():
+        barrier.wait(LONG)
+        try:
+            found.append(act())
+        except (OperatorTimeout, OperatorUnavailable) as error:
+            found.append(type(error))
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG)
+    return found
+
+
+def slowly(*answers):
+    """Return a serve function that takes its time for each answer; the last is given repeatedly."""
+    rest = list(answers)
+
+    def serve(server, connection):
+        while server.read(connection):
+            time.sleep(SHORT)
+            connection.sendall(rest.pop(0) if len(rest) > 1 else rest[0])
+
+    return serve
+
+
+def test_public_document_is_fetched_once_for_all_threads(listen):
+    server = listen(slowly(http(b"keys")))
+    found = in_threads(16, lambda: transport.run(fetching()(server.url), Deadline(LONG)))
+    assert (found, len(server.requests)) == ([b"keys"] * 16, 1)
+
+
+def test_answer_for_one_person_is_fetched_by_each(listen):
+    server = listen(slowly(http(b"number")))
+    found = in_threads(4, lambda: transport.run(fetching("share", is_public=False)(server.url), Deadline(LONG)))
+    assert (found, len(server.requests)) == ([b"number"] * 4, 4)
+
+
+def test_document_is_fetched_again_by_who_looks_for_it_later(listen):
+    server = listen(answering(http(b"keys")))
+    for _ in range(3):
+        transport.run(fetching()(server.url), Deadline(LONG))
+    assert len(server.requests) == 3
+
+
+def test_failed_fetch_fails_its_own_login_alone(listen):
+    server = listen(slowly(b"broken\r\n\r\n", http(b"keys")))
+    found = in_threads(8, lambda: transport.run(fetching()(server.url), Deadline(LONG)))
+    assert sorted(found, key=str) == sorted([OperatorUnavailable] + [b"keys"] * 7, key=str)
+    assert len(server.requests) == 2
+
+
+def test_fetch_of_another_thread_is_waited_for_within_the_own_time(listen):
+    server = listen(lambda server, connection: server.read(connection) and server.read(connection))
+    slow = threading.Thread(target=in_threads, args=(1, lambda: transport.run(fetching()(server.url), Deadline(1))))
+    slow.start()
+    while not server.requests:
+        time.sleep(0.01)
+    begun = time.monotonic()
+    with pytest.raises(OperatorTimeout):
+        transport.run(fetching(patience=SHORT)(server.url), Deadline(LONG))
+    assert SHORT <= time.monotonic() - begun < SHORT + SLACK
+    slow.join(LONG)
+
+
+def test_thread_that_dies_while_it_fetches_keeps_nobody_waiting(listen):
+    server = listen(answering(http(b"keys")))
+
+    def dying(url):
+        yield Request("jwks", "GET", f"{url}/keys", is_public=True)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        transport.run(dying(server.url), Deadline(LONG))
+    assert transport.run(fetching()(server.url), Deadline(SHORT)) == b"keys"
+
+
+def test_time_spent_waiting_for_another_thread_is_among_the_timings(listen):
+    server, timings = listen(slowly(http(b"keys"))), []
+
+    def run():
+        timings.append(spent := {})
+        return transport.run(fetching()(server.url), Deadline(LONG), timings=spent)
+
+    in_threads(3, run)
+    assert [list(spent) for spent in timings] == [["jwks"]] * 3
+    assert all(spent["jwks"] >= SHORT * 1000 - 100 for spent in timings)

@@ -52,6 +52,12 @@ class Directory:
             return _metadata(operator, {})
         return (yield from self._cached(("metadata", operator.fingerprint), partial(discover, operator)))
 
+    def learn(self, operator):
+        """Yield the requests for what is not known yet, or not any more: the metadata, and the keys of ID tokens."""
+        metadata = yield from self.metadata(operator)
+        if operator.id_token == "required":  # noqa: S105
+            yield from self._keys(operator, metadata)
+
     def verified(self, token, operator, metadata):
         """Yield the key request where it is due; return the ID token's payload (bytes), or raise IdTokenInvalid.
 
@@ -59,8 +65,8 @@ class Directory:
         """
         came, algorithm = self._clock(), operator.id_token_alg
         kid = jose.read_kid(token, algorithm)  # before any fetch: a wrong algorithm costs nothing
-        key = ("keys", operator.fingerprint, metadata.jwks_uri)
-        known = yield from self._cached(key, partial(fetch_keys, metadata.jwks_uri))
+        key = _key_of_keys(operator, metadata)
+        known = yield from self._keys(operator, metadata)
         candidates = known.candidates(kid, algorithm)
         try:
             return jose.verify(token, candidates, algorithm)
@@ -72,6 +78,9 @@ class Directory:
             if newest is known:
                 raise
         return jose.verify(token, newest.candidates(kid, algorithm), algorithm)
+
+    def _keys(self, operator, metadata):
+        return self._cached(_key_of_keys(operator, metadata), partial(fetch_keys, metadata.jwks_uri))
 
     def _refetch_keys(self, key, metadata, why):
         """Yield the key request unless one was made lately for the same reason ``why``.
@@ -114,11 +123,15 @@ class Directory:
                 self._refetched.pop(which, None)
 
 
+def _key_of_keys(operator, metadata):
+    return "keys", operator.fingerprint, metadata.jwks_uri
+
+
 def discover(operator, patience=None):
     """Yield the discovery request; return the Metadata, or raise (OIDC Discovery 4.3: the issuer must be equal)."""
     url = operator.discovery_url or f"{(operator.issuer or '').rstrip('/')}/.well-known/openid-configuration"
     operator.check_url(url)
-    document = _document((yield Request("discovery", "GET", url, patience=patience)))
+    document = _document((yield Request("discovery", "GET", url, patience=patience, is_public=True)))
     if document.get("issuer") != operator.issuer:
         raise Misconfigured("the discovery document is of another issuer than ISSUER")
     return _metadata(operator, document)
@@ -128,7 +141,7 @@ def fetch_keys(jwks_uri, patience=None):
     """Yield the JWKS request; return the operator's KeySet."""
     if jwks_uri is None:
         raise IdTokenInvalid("an ID token came, and there is no JWKS_URI to check it with")
-    return jose.KeySet.parse(_document((yield Request("jwks", "GET", jwks_uri, patience=patience))))
+    return jose.KeySet.parse(_document((yield Request("jwks", "GET", jwks_uri, patience=patience, is_public=True))))
 
 
 def exchange(operator, directory, response, *, opened, operation, clock=time.time):

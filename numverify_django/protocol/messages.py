@@ -27,6 +27,7 @@ class Request(Secret):
     """An HTTP request to an operator: ``hop`` names it in logs and timings; header names are lower-case.
 
     ``patience`` is how many seconds it may take at most, where that is less than what is left of the deadline.
+    What ``is_public`` has the same answer for everybody.
     """
 
     hop: str
@@ -35,6 +36,7 @@ class Request(Secret):
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     patience: float | None = None
+    is_public: bool = False
 
 
 @dataclass(frozen=True, slots=True)

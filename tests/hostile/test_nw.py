@@ -23,7 +23,8 @@ from django.core.management import call_command
 from django.db import connections
 from django.utils import timezone
 
-from numverify_django import conf, flow, limits, transport
+from numverify_django import conf, flow, limits
+from numverify_django.connections import _forget
 from numverify_django.models import VerificationAttempt
 from numverify_django.protocol.conversation import Directory
 
@@ -362,11 +363,11 @@ class TestTLS:
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.trusted))
         monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.trusted))  # for the visitor, who uses requests
-        transport._forget()
+        _forget()
         server = Rigged(authority.context())
         yield server
         server.close()
-        transport._forget()
+        _forget()
 
     def test_nw_05_certificate_that_is_right_is_accepted(self, trial):
         trial.log_in()
@@ -423,7 +424,7 @@ class TestTLS:
         monkeypatch.setenv("PYTHONHTTPSVERIFY", "0")
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             monkeypatch.setenv(name, str(authority._file(fault)))
-        transport._forget()
+        _forget()
         trial.operator.tls = authority.context(fault)
         start_in_vain(trial)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.trusted))

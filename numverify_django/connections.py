@@ -1,0 +1,294 @@
+"""Connections to operators: pooled per process, with one TLS context, and none that waits or takes without bounds.
+
+What an exchange may cost is ``exchange_now`` of its thread; a connection rests IDLE_MAX at most between two.
+"""
+
+import contextvars
+import http.client
+import math
+import os
+import re
+import socket
+import ssl
+import threading
+import time
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssltransport import SSLTransport
+
+POOL_SIZE = 64  # connections to one operator; a process should have no more threads
+CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?\r?\n")  # RFC 9112 7.1
+LINE_MAX = 8_192  # bytes of one line between chunks
+HEAD_MAX = 8_192  # bytes of an answer's head; the standard library may take time by the square of its length
+IDLE_MAX = 15  # seconds; below the keep-alive of common gateways, so that no POST meets a closing connection
+KEEP_ALIVE = re.compile(r"(?:.*[\s,])?timeout=([0-9]{1,9})\b.*", re.IGNORECASE)  # what an operator tells of its own
+TICKETS_MAX = 16_384  # bytes
+MARGIN = 1  # seconds before it, in which the operator may be closing already
+
+exchange_now = contextvars.ContextVar("numverify_exchange")
+
+
+class _Socket(socket.socket):
+    """A socket that never waits beyond the deadline of the call it serves, nor takes more than that may receive."""
+
+    def recv(self, *args, **kwargs):
+        bounds = self._bounded()
+        received = super().recv(*args, **kwargs)
+        bounds.count(len(received))
+        return received
+
+    def recv_into(self, *args, **kwargs):
+        bounds = self._bounded()
+        received = super().recv_into(*args, **kwargs)
+        bounds.count(received)
+        return received
+
+    def sendall(self, *args, **kwargs):
+        self._bounded()
+        return super().sendall(*args, **kwargs)
+
+    def _bounded(self):
+        bounds = exchange_now.get()
+        self.settimeout(bounds.remaining())
+        return bounds
+
+
+class _TLS(SSLTransport):
+    """TLS over such a socket, which OpenSSL does not read itself.
+
+    It would not come back while records come that bring no data, such as KeyUpdates, and nobody would count them.
+    """
+
+    def pending(self):
+        return self.sslobj.pending() + self.incoming.pending
+
+    def settle(self):
+        """Take in what TLS itself says after its handshake, such as session tickets; raise OSError at anything else."""
+        self.socket.setblocking(False)
+        try:
+            received = socket.socket.recv(self.socket, TICKETS_MAX)
+            if received:
+                self.incoming.write(received)
+                self.sslobj.read(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+        raise ConnectionAbortedError("closed, or an answer before its request")
+
+
+class _TLSContext(ssl.SSLContext):
+    def wrap_socket(self, sock, server_hostname=None):
+        return _TLS(sock, self, server_hostname)
+
+
+class _Head:
+    """The lines of an answer before its body, HEAD_MAX bytes in all."""
+
+    def __init__(self, lines):
+        self.close = lines.close
+        self._lines, self._left = lines, HEAD_MAX
+
+    def readline(self, most):
+        line = self._lines.readline(most)
+        self._left -= len(line)
+        if self._left < 0:
+            raise urllib3.exceptions.ProtocolError("a head that is larger than any honest one")
+        return line
+
+
+class _StrictResponse(http.client.HTTPResponse):
+    """An answer that is whole, or none.
+
+    Of a broken head urllib3 would log the text; of chunks http.client takes a negative size, and an end that was cut.
+    """
+
+    def begin(self):
+        whole = self.fp
+        self.fp = _Head(whole)
+        try:
+            super().begin()
+        except TypeError:
+            # The standard library reads a multipart type's parameters, and stumbles over boundary* beside boundary*0.
+            raise urllib3.exceptions.ProtocolError("a header that cannot be read") from None
+        finally:
+            self.fp = self.fp and whole  # http.client has closed it, and has none, where the status line was none
+        if self.status < 200:
+            # The real answer is still to come: a kept connection would give it to the next person's request.
+            raise urllib3.exceptions.ProtocolError("an interim response where the answer should be")
+        if self.msg.defects or self.msg.get_payload():
+            raise urllib3.exceptions.ProtocolError("a header that is none")
+
+    def _read_next_chunk_size(self):
+        found = CHUNK_SIZE.fullmatch(self.fp.readline(LINE_MAX))
+        if found is None:
+            raise ValueError("a chunk without its size")
+        return int(found[1], 16)
+
+    def _read_and_discard_trailer(self):
+        while (line := self.fp.readline(LINE_MAX)) not in (b"\r\n", b"\n"):
+            if not line:
+                raise ValueError("chunks without their end")
+
+
+class _Kept:
+    """A connection that rests IDLE_MAX at most and opens within the deadline, but for resolving the operator's name.
+
+    Where the operator tells how long it keeps one that rests, it rests no longer.
+    """
+
+    response_class = _StrictResponse
+    used_at = 0.0
+    told = math.inf  # seconds that the operator keeps it
+    is_new = False
+
+    def _new_conn(self):
+        failure = OSError("the name has no address")
+        found = socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM)
+        for left, (family, kind, proto, _, address) in zip(range(len(found), 0, -1), found, strict=True):
+            try:
+                return _connected(_Socket(family, kind, proto), address, exchange_now.get().remaining() / left)
+            except OSError as error:
+                failure = error
+        # As itself: urllib3 forgives a reset while it sends, and would go on without a socket.
+        raise urllib3.exceptions.NewConnectionError(self, type(failure).__name__)
+
+    def connect(self):
+        super().connect()
+        self.used_at, self.is_new = time.monotonic(), True
+
+    def request(self, *args, **kwargs):
+        self.used_at = time.monotonic()
+        return super().request(*args, **kwargs)
+
+    def getresponse(self):
+        self.is_new = False
+        response = super().getresponse()
+        told = KEEP_ALIVE.fullmatch(response.headers.get("keep-alive", ""))
+        self.told = int(told[1]) if told else math.inf
+        return response
+
+    @property
+    def is_connected(self):
+        is_rested = time.monotonic() - self.used_at < min(IDLE_MAX, self.told - MARGIN)
+        return is_rested and self._is_silent() and super().is_connected
+
+    def _is_silent(self):
+        """Tell whether nothing came that would pass for the next answer."""
+        try:
+            if self.is_new and isinstance(self.sock, _TLS):
+                self.sock.settle()
+        except OSError:
+            return False
+        return not getattr(self.sock, "pending", int)()
+
+
+def _connected(opened, address, seconds):
+    """Return the socket ``opened``, connected within ``seconds``; its address may be one of several to try."""
+    try:
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opened.settimeout(seconds)
+        opened.connect(address)
+        opened.settimeout(exchange_now.get().remaining())  # what the TLS handshake may take in all
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+class _Connection(_Kept, HTTPConnection):
+    pass
+
+
+class _TLSConnection(_Kept, HTTPSConnection):
+    pass
+
+
+class _Warm:
+    """A pool whose connections may be opened before they are needed, by whoever holds the lock ``opening``."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.opening = threading.Lock()
+
+    def has_connection(self):
+        """Tell whether a connection rests here that may be used."""
+        resting = self._get_conn()
+        self._put_conn(resting)
+        return resting.is_connected
+
+    def open_connection(self):
+        """Open one and let it rest here, or raise OSError or urllib3's errors."""
+        opened = self._get_conn()
+        try:
+            if not opened.is_connected:
+                opened.connect()
+        finally:
+            self._put_conn(opened)
+
+
+class _Pool(_Warm, urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(_Warm, urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class _Adapter(HTTPAdapter):
+    """The transport of requests with one TLS context of ours; certificates are always verified."""
+
+    def init_poolmanager(self, connections, maxsize, block=False, **kwargs):
+        super().init_poolmanager(connections, maxsize, block=block, ssl_context=_tls_context(), **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+    def pool(self, url):
+        """Return the pool of connections to where ``url`` is."""
+        return self.poolmanager.connection_from_url(url)
+
+    def build_connection_pool_key_attributes(self, request, verify, cert=None):
+        # requests would load the CA bundle again for every connection; ours is in the context
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {}
+
+    def cert_verify(self, conn, url, verify, cert):
+        pass  # likewise
+
+
+def _tls_context():
+    context = _TLSContext(ssl.PROTOCOL_TLS_CLIENT)  # which verifies certificates and their names
+    context.verify_flags |= ssl.create_default_context().verify_flags  # Python 3.13 is stricter by default
+    context.load_verify_locations(requests.certs.where())
+    context.load_default_certs()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+class _Process:
+    """The adapter of this process, made at its first use and never shared with a fork."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._adapter = None
+
+    def adapter(self):
+        with self._lock:
+            self._adapter = self._adapter or _Adapter(pool_connections=10, pool_maxsize=POOL_SIZE)
+            return self._adapter
+
+
+_process = _Process()
+
+
+def adapter():
+    """Return this process's adapter of requests."""
+    return _process.adapter()
+
+
+def _forget():
+    global _process  # noqa: PLW0603 - a fork starts anew: sockets of the parent are not ours, nor is its lock's state
+    _process = _Process()
+
+
+os.register_at_fork(after_in_child=_forget)

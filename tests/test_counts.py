@@ -1,0 +1,107 @@
+"""What a login costs, counted: statements, calls of the operator, connections to it."""
+
+import re
+import socket
+from collections import Counter
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from numverify_django import flow
+from numverify_django.models import VerificationAttempt, VerifiedNumber
+
+from .conftest import HOST
+
+TABLE = re.compile(r"(?:FROM|INTO|UPDATE)\W+(\w+)")
+ATTEMPTS, NUMBERS = VerificationAttempt._meta.db_table, VerifiedNumber._meta.db_table
+# For a person who comes back in a new browser. Of the row: the limit of their number, INSERT, read, claimed, ended.
+OURS = {ATTEMPTS: 5, NUMBERS: 2}
+DJANGOS = {"auth_user": 2}  # read, and the date of the last login
+SESSIONS = {"db": {"django_session": 9}, "cache": {}}  # 8 are Django's; ours asks whether it was ended meanwhile
+
+
+def statements(act):
+    """Return how many statements ``act`` needs, by the table that each is about."""
+    with CaptureQueriesContext(connection) as captured:
+        act()
+    found = (TABLE.search(query["sql"]) for query in captured)
+    return Counter(table[1] for table in found if table)
+
+
+@pytest.fixture
+def returning(phone, settings, request):
+    """A phone that logged in before, with a new browser; sessions are kept as the parameter says."""
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{request.param}"
+    phone.log_in("600 000 001")
+    phone.client = Client(SERVER_NAME=HOST)
+    phone.engine = request.param
+    return phone
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("returning", SESSIONS, indirect=True)
+def test_login_asks_our_tables_seven_times(returning):
+    asked = statements(lambda: returning.log_in("600 000 001"))
+    assert asked == OURS | DJANGOS | SESSIONS[returning.engine]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("returning", ["cache"], indirect=True)
+def test_browser_that_began_before_is_asked_about_twice(returning):
+    returning.start("600 000 002")
+    asked = statements(lambda: returning.log_in("600 000 001"))
+    assert asked[ATTEMPTS] == OURS[ATTEMPTS] + 2  # its limit, and what it left open
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("returning", ["cache"], indirect=True)
+def test_page_that_asks_for_the_number_asks_nothing(returning):
+    assert statements(lambda: returning.client.get("/numverify/login/")) == {}
+
+
+@pytest.fixture
+def free_port():
+    """A port that nobody listens on."""
+    with socket.create_server((HOST, 0)) as server:
+        return server.getsockname()[1]
+
+
+def warmed_up(phone):
+    """Log in after ``flow.warm_up``, and return what the operator was asked after it."""
+    flow.warm_up()
+    before = len(phone.sandbox.hops())
+    phone.log_in("600 000 001")
+    return phone.sandbox.hops()[before:]
+
+
+def test_worker_that_warmed_up_asks_for_no_document(phone):
+    assert warmed_up(phone) == ["authorize", "token", "verify"]
+    assert phone.sandbox.hops()[:2] == ["discovery", "jwks"]
+
+
+def test_warming_up_twice_asks_once(phone):
+    flow.warm_up()
+    flow.warm_up()
+    assert phone.sandbox.hops() == ["discovery", "jwks"]
+
+
+def test_operator_without_id_tokens_is_not_asked_for_keys(phone, configure):
+    configure("telefonica-apigateway-v0", ISSUER=phone.sandbox.url)
+    flow.warm_up()
+    assert "jwks" not in phone.sandbox.hops()
+
+
+def test_operator_that_is_down_keeps_no_worker_from_starting(phone, configure, caplog, free_port):
+    url = f"http://127.0.0.1:{free_port}"
+    configure(ISSUER=url, API_ROOT=url)
+    flow.warm_up()
+    (record,) = caplog.records
+    assert "could not be asked ahead: operator_unavailable" in record.getMessage()
+
+
+def test_settings_that_are_wrong_keep_no_worker_from_starting(phone, settings):
+    settings.NUMVERIFY = {"OPERATORS": {}}
+    flow.warm_up()
+    assert phone.sandbox.hops() == []
