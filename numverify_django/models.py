@@ -218,6 +218,9 @@ class VerificationAttempt(AuditRow):
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="numverify_newest"),
             models.Index(fields=["outcome", "-created_at", "-id"], name="numverify_outcome"),
+            models.Index(fields=["reason", "-created_at", "-id"], name="numverify_reason"),
+            models.Index(fields=["operator", "-created_at", "-id"], name="numverify_operator"),
+            models.Index(fields=["use", "-created_at", "-id"], name="numverify_use"),
             models.Index(fields=["reference"], name="numverify_reference"),
             models.Index(fields=["number_digest", "address_digest", "-created_at"], name="numverify_number"),
             models.Index(fields=["address_digest", "-created_at"], name="numverify_address"),
@@ -249,6 +252,20 @@ class VerificationAttempt(AuditRow):
 
     def _callback_time(self):
         return {} if self.begun is None else {CALLBACK: round((time.monotonic() - self.begun) * 1000)}
+
+
+class AttemptHour(models.Model):
+    """How the attempts that began in one hour ended, counted when none of them was open any more: about nobody."""
+
+    began_at = models.DateTimeField(unique=True)
+    counts = models.JSONField()  # rows of operator, outcome, reason, attempts
+    times = models.JSONField()  # rows of operator, milliseconds of the callback, attempts
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self):
+        return f"{self.began_at:%Y-%m-%d %H}"
 
 
 class NumberManager(models.Manager):
@@ -284,6 +301,7 @@ class VerifiedNumber(models.Model):
     class Meta:
         verbose_name = _("verified number")
         verbose_name_plural = _("verified numbers")
+        indexes = [models.Index(fields=["-first_verified_at", "-id"], name="numverify_number_newest")]
         constraints = [
             models.UniqueConstraint(fields=["number"], name="numverify_number_once"),
             # save() is not asked by bulk_create, update, fixtures and migrations.

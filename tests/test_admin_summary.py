@@ -14,8 +14,9 @@ from django.core.cache import cache
 from django.db import connection
 from django.utils import timezone, translation
 
+from numverify_django import rollup
 from numverify_django.admin import drawing, summary
-from numverify_django.models import VerificationAttempt
+from numverify_django.models import AttemptHour, VerificationAttempt
 from numverify_django.protocol import exceptions
 
 from .test_admin import ATTEMPTS, make_attempt
@@ -37,6 +38,20 @@ def make_ended(error=None, took=None, operator="sandbox", ago=timedelta(minutes=
         facts |= {"outcome": "verified", "ended_at": timezone.now()}
     VerificationAttempt.objects.filter(pk=attempt.pk).update(**facts)
     return attempt
+
+
+def together(acts):
+    """Call each of ``acts`` in a thread of its own, all at once."""
+
+    def run(act):
+        act()
+        connection.close()
+
+    threads = [threading.Thread(target=run, args=[act]) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 class TestCount:
@@ -122,9 +137,91 @@ class TestCount:
 
     def test_two_queries_count_whatever_there_is(self, django_assert_num_queries):
         for operator in ("one", "two", "three"):
-            make_ended(operator=operator, took=1)
-        with django_assert_num_queries(2):
+            make_ended(operator=operator, took=1, ago=timedelta(0))
+        with django_assert_num_queries(2):  # the hours that are kept, and what began since
             summary.count("30d")
+
+    def test_times_are_told_to_two_digits(self):
+        for took in (1234, 1252):
+            make_ended(took=took)
+        assert [row[2:] for row in summary.count("24h").by_operator()] == [(1200, 1300)]
+
+
+class TestHours:
+    """What is kept of an hour: counted once, when nothing in it can change any more."""
+
+    def test_rows_of_a_closed_hour_are_read_once(self):
+        make_ended(took=160, ago=timedelta(hours=3))
+        before = summary.count("24h")
+        VerificationAttempt.objects.all().delete()
+        after = summary.count("24h")
+
+        assert (after.operators, after.moments, after.times) == (before.operators, before.moments, before.times)
+        assert after.total == {"verified": 1}
+
+    def test_open_hours_are_read_each_time(self):
+        make_ended(ago=timedelta(0))
+        assert summary.count("24h").total == {"verified": 1}
+        VerificationAttempt.objects.all().delete()
+        assert summary.count("24h").total == {}
+
+    def test_what_nobody_finished_in_a_closed_hour_has_expired(self):
+        attempt = make_attempt()
+        VerificationAttempt.objects.filter(pk=attempt.pk).update(created_at=timezone.now() - timedelta(hours=3))
+        found = summary.count("24h")
+        assert (found.total, found.reasons) == ({"abandoned": 1}, [("expired", 1)])
+
+    def test_each_hour_is_kept_by_itself(self):
+        for hours in (2, 2, 3, 30):
+            make_ended(took=10, ago=timedelta(hours=hours))
+        make_ended(exceptions.NumberMismatch(), took=20, ago=timedelta(hours=3))
+        summary.count("24h")
+
+        kept = [(hour.counts, hour.times) for hour in AttemptHour.objects.order_by("began_at")]
+        one, two = ([[["sandbox", "verified", "", many]], [["sandbox", 10, many]]] for many in (1, 2))
+        with_mismatch = [
+            sorted([["sandbox", "verified", "", 1], ["sandbox", "mismatch", "number_mismatch", 1]]),
+            [["sandbox", 10, 1], ["sandbox", 20, 1]],
+        ]
+        assert [[sorted(counts), sorted(times)] for counts, times in kept] == [one, with_mismatch, two]
+
+    def test_windows_add_up_the_same_hours(self):
+        for hours in (1, 5, 30, 24 * 10):
+            make_ended(took=10, ago=timedelta(hours=hours, minutes=1))
+        counted = [sum(summary.count(window).total.values()) for window in ("24h", "7d", "30d")]
+        VerificationAttempt.objects.filter(created_at__lt=timezone.now() - timedelta(hours=2, minutes=30)).delete()
+
+        assert counted == [2, 3, 4]
+        assert [sum(summary.count(window).total.values()) for window in ("24h", "7d", "30d")] == counted
+
+    def test_pruning_counts_first_and_drops_hours_that_nobody_sums_up(self):
+        make_ended(ago=timedelta(hours=3))
+        now = timezone.now()
+        AttemptHour.objects.create(began_at=rollup.whole(now - timedelta(days=32)), counts=[], times=[])
+        rollup.prune(now)
+
+        assert AttemptHour.objects.get().counts == [["sandbox", "verified", "", 1]]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_workers_that_count_at_once_keep_each_hour_once(self):
+        for hours in (2, 3, 4):
+            make_ended(ago=timedelta(hours=hours))
+        together([lambda: summary.count("24h")] * 4)
+
+        assert AttemptHour.objects.count() == 3
+        assert summary.count("24h").total == {"verified": 3}
+
+    def test_summary_and_list_begin_at_the_same_moment(self, admin_client):
+        for minutes in range(0, 120, 7):
+            make_ended(ago=timedelta(hours=24) - timedelta(minutes=minutes - 60))
+        listed = admin_client.get(ATTEMPTS, {"since": "24h"}).context["cl"].result_list
+        assert len(listed) == sum(summary.count("24h").total.values())
+
+    @pytest.mark.parametrize(
+        ("number", "shown"), [(0, 0), (7, 7), (99, 99), (164, 160), (165, 170), (1949, 1900), (99_600, 100_000)]
+    )
+    def test_two_digits_are_kept(self, number, shown):
+        assert rollup.rounded(number) == shown
 
 
 class TestRollUp:
@@ -242,7 +339,7 @@ def test_of_ten_workers_one_counts():
     for thread in threads:
         thread.join()
 
-    assert len(counted) == 2  # the two passes of one of them
+    assert len(counted) == 1  # the pass of one of them
     assert {found and str(found.total) for found in results} <= {None, "Counter({'verified': 1})"}
     assert any(results)
 

@@ -20,6 +20,7 @@ from ..models import REFERENCE_LENGTH, VerificationAttempt, VerifiedNumber
 from . import export, figures, filters, search, summary
 from .columns import AttemptColumns, AuditColumns, NumberColumns
 from .inlines import STYLE, VerificationAttemptInline, VerifiedNumberInline
+from .paging import KeysetChangeList
 
 __all__ = [
     "AuditAdmin",
@@ -38,10 +39,16 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     show_full_result_count = False
     show_facets = ShowFacets.NEVER  # each would count the whole table
     list_per_page = 50
+    sortable_by = ()
+    change_list_template = "admin/numverify_django/change_list.html"
     lookups = frozenset({"outcome__exact", "reason__exact"})  # the parameters that filter
 
     class Media:
         css = STYLE
+
+    def get_changelist(self, request, **kwargs):
+        """Return what pages by date: ``ordering`` is one, and the primary key."""
+        return KeysetChangeList
 
     def has_add_permission(self, request):
         """Refuse."""
@@ -80,8 +87,9 @@ class VerificationAttemptAdmin(AttemptColumns, AuditAdmin):
     """What an operator was asked, one by one and in sum."""
 
     list_display = ["began", "linked", "badge", "reason", "operator", "use", "masked", "took", "user"]
-    list_filter = [filters.Since, "outcome", filters.Operator, "use", "operation", "reason", filters.Number]
-    lookups = frozenset(f"{name}__exact" for name in ("outcome", "reason", "use", "operation")) | frozenset(
+    change_list_template = "admin/numverify_django/verificationattempt/change_list.html"
+    list_filter = [filters.Since, "outcome", filters.Operator, "use", "reason", filters.Number]  # an index for each
+    lookups = frozenset(f"{name}__exact" for name in ("outcome", "reason", "use")) | frozenset(
         made.parameter_name for made in (filters.Since, filters.Operator, filters.Number)
     )
     readonly_fields = ["badge", "explained", "shown", "kept", "hops", "quote"]
@@ -107,7 +115,9 @@ class VerificationAttemptAdmin(AttemptColumns, AuditAdmin):
     def changelist_view(self, request, extra_context=None):
         """Show the list, and above it the last day in short."""
         self._require(self.has_view_permission(request))
-        context = {"in_short": figures.in_short(summary.get("24h")), "may_export": self.has_export_permission(request)}
+        context = {"may_export": self.has_export_permission(request)}
+        if not request.GET:
+            context["in_short"] = figures.in_short(summary.get("24h"))
         return super().changelist_view(request, context | (extra_context or {}))
 
     def summary_view(self, request):
@@ -188,4 +198,4 @@ class VerifiedNumberAdmin(NumberColumns, ReadOnlyAdmin):
     list_select_related = ["user"]
     fields = list_display
     readonly_fields = ["masked"]
-    ordering = ["-last_verified_at"]
+    ordering = ["-first_verified_at", "-id"]

@@ -31,7 +31,12 @@ class Since(SimpleListFilter):
             return queryset
         if self.value() not in SPANS:
             raise IncorrectLookupParameters
-        return queryset.filter(created_at__gte=timezone.now() - SPANS[self.value()][1])
+        return queryset.filter(created_at__gte=self._begin(timezone.now()))
+
+    def _begin(self, now):
+        """Return when the span begins; one of the summary's is what the summary counts."""
+        name = self.value()
+        return summary.since(name, now) if name in summary.WINDOWS else now - SPANS[name][1]
 
 
 class Operator(SimpleListFilter):

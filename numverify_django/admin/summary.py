@@ -12,13 +12,11 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.core.cache import cache
-from django.db.models import Count, IntegerField
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, TruncDay, TruncHour
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from ..models import CALLBACK, Outcome, VerificationAttempt
+from .. import rollup
+from ..models import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -28,18 +26,17 @@ REASONS_MAX = 10
 
 
 class Window(NamedTuple):
-    """A span of time up to now, and the ``step`` of its bars with how one is named."""
+    """A span of time up to now, and how the hour or day of a moment in it is named."""
 
     title: str
     length: timedelta
-    step: type
     name: str
 
 
 WINDOWS = {
-    "24h": Window(_("24 hours"), timedelta(hours=24), TruncHour, "%Y-%m-%dT%H"),
-    "7d": Window(_("7 days"), timedelta(days=7), TruncDay, "%Y-%m-%d"),
-    "30d": Window(_("30 days"), timedelta(days=30), TruncDay, "%Y-%m-%d"),
+    "24h": Window(_("24 hours"), timedelta(hours=24), "%Y-%m-%dT%H"),
+    "7d": Window(_("7 days"), timedelta(days=7), "%Y-%m-%d"),
+    "30d": Window(_("30 days"), timedelta(days=30), "%Y-%m-%d"),
 }
 # What the rows of a Summary hold: whatever else a cache returns is none of ours.
 SHAPES = {
@@ -127,34 +124,32 @@ def known(window):
 
 
 def count(window):
-    """Return the Summary of ``window`` as of now, by two passes over its rows and no more."""
-    end = time.time()
-    rows = VerificationAttempt.objects.order_by().filter(created_at__gte=timezone.now() - WINDOWS[window].length)
-    moments, operators, reasons = Counter(), Counter(), Counter()
-    for at, operator, outcome, reason, attempts in _counted(rows, WINDOWS[window]):
-        moments[at, outcome] += attempts
-        operators[operator, outcome] += attempts
-        reasons[reason] += attempts
+    """Return the Summary of ``window`` as of now."""
+    now, end = timezone.now(), time.time()
+    moments, operators, reasons, times = Counter(), Counter(), Counter(), defaultdict(Counter)
+    for hour in rollup.hours(since(window, now), now):
+        name = _local(hour.began_at).strftime(WINDOWS[window].name)
+        for operator, outcome, reason, attempts in hour.counts:
+            moments[name, outcome] += attempts
+            operators[operator, outcome] += attempts
+            reasons[reason] += attempts
+        for operator, spent, attempts in hour.times:
+            times[operator][spent] += attempts
     del reasons[""]
     common = reasons.most_common(REASONS_MAX)
-    return Summary(window, end, _rows(moments), _rows(operators), common, list(_times(rows)))
+    return Summary(window, end, _rows(moments), _rows(operators), common, list(_percentiles(times)))
 
 
-def _counted(rows, window):
-    step = window.step("created_at", tzinfo=_zone())
-    groups = rows.annotate(moment=step).values_list("moment", "operator", "outcome", "reason")
-    for moment, *names, attempts in groups.annotate(attempts=Count("*")):
-        yield moment.strftime(window.name), *names, attempts
+def since(window, now):
+    """Return when ``window`` begins: with a whole hour."""
+    return rollup.whole(now - WINDOWS[window].length)
 
 
-def _times(rows):
-    """Yield (operator, median, 95th percentile): exact, of as many rows as there are different times."""
-    took = Cast(KeyTextTransform(CALLBACK, "timings"), IntegerField())
-    columns = rows.filter(timings__has_key=CALLBACK).annotate(took=took).values_list("operator", "took")
-    counted = columns.annotate(attempts=Count("*")).order_by("operator", "took")
-    for operator, group in groupby(counted, key=lambda row: row[0]):
-        times = [row[1:] for row in group]
-        yield operator, _percentile(times, 0.5), _percentile(times, 0.95)
+def _percentiles(times):
+    """Yield (operator, median, 95th percentile) of ``times``: a Counter of milliseconds by operator."""
+    for operator, often in sorted(times.items()):
+        ordered = sorted(often.items())
+        yield operator, _percentile(ordered, 0.5), _percentile(ordered, 0.95)
 
 
 def _percentile(times, share):
@@ -172,6 +167,10 @@ def _names(window, end):
     zone, hours = _zone(), int(window.length.total_seconds() // 3600)
     moments = (datetime.fromtimestamp(end - 3600 * back, zone) for back in range(hours, -1, -1))
     return list(dict.fromkeys(moment.strftime(window.name) for moment in moments))
+
+
+def _local(hour):
+    return hour.astimezone(_zone()) if settings.USE_TZ else hour
 
 
 def _zone():

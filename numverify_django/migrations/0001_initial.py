@@ -136,12 +136,27 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["-created_at", "-id"], name="numverify_newest"),
                     models.Index(fields=["outcome", "-created_at", "-id"], name="numverify_outcome"),
+                    models.Index(fields=["reason", "-created_at", "-id"], name="numverify_reason"),
+                    models.Index(fields=["operator", "-created_at", "-id"], name="numverify_operator"),
+                    models.Index(fields=["use", "-created_at", "-id"], name="numverify_use"),
                     models.Index(fields=["reference"], name="numverify_reference"),
                     models.Index(fields=["number_digest", "address_digest", "-created_at"], name="numverify_number"),
                     models.Index(fields=["address_digest", "-created_at"], name="numverify_address"),
                     models.Index(fields=["browser_digest", "outcome"], name="numverify_browser"),
                 ],
                 "constraints": [models.UniqueConstraint(fields=("state_digest",), name="numverify_state")],
+            },
+        ),
+        migrations.CreateModel(
+            name="AttemptHour",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("began_at", models.DateTimeField(unique=True)),
+                ("counts", models.JSONField()),
+                ("times", models.JSONField()),
+            ],
+            options={
+                "default_permissions": (),
             },
         ),
         migrations.CreateModel(
@@ -166,6 +181,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "verified number",
                 "verbose_name_plural": "verified numbers",
+                "indexes": [models.Index(fields=["-first_verified_at", "-id"], name="numverify_number_newest")],
                 "constraints": [
                     models.UniqueConstraint(fields=("number",), name="numverify_number_once"),
                     models.CheckConstraint(

@@ -1,0 +1,104 @@
+"""Lists of any length: each page begins where another ends, and nothing counts further than people do.
+
+There is no page number: the database would read everything before it. The address has the row at which a page begins
+or ends, by its date and primary key.
+"""
+
+from datetime import datetime
+
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from .drawing import figure
+
+BEFORE, AFTER = "before", "after"  # rows older than the one named, or newer; AFTER nothing are the oldest
+COUNTED = 10_000  # rows; what is more is only said to be more
+
+
+class KeysetChangeList(ChangeList):
+    """The rows of an admin whose ``ordering`` is a date and the primary key, newest first."""
+
+    def get_ordering(self, request, queryset):
+        """Return the one order that an index has for every filter: no column of the list sorts it."""
+        return self.model_admin.ordering
+
+    def get_queryset(self, request, **kwargs):
+        """Return the rows of all pages, and take what names a page from the parameters of filters."""
+        self.bounds = {name: self.filter_params.pop(name)[-1] for name in (BEFORE, AFTER) if name in self.filter_params}
+        return super().get_queryset(request, **kwargs)
+
+    def get_results(self, request):
+        """Fetch one page, and one row more to know whether there is another."""
+        self.result_list, self.has_newer, self.has_older = self._page()
+        self.multi_page = self.has_newer or self.has_older
+        self.result_count = self._count()
+        self.show_full_result_count, self.full_result_count = False, None
+        self.show_admin_actions, self.can_show_all = True, False
+        self.paginator = self.model_admin.get_paginator(request, self.result_list, self.list_per_page)
+
+    def _count(self):
+        """Return how many rows there are on all pages, or COUNTED + 1 where there are more; of all, nobody counts."""
+        if not self.multi_page:
+            return len(self.result_list)
+        return self.queryset.order_by()[: COUNTED + 1].count() if self._is_chosen else COUNTED + 1
+
+    @property
+    def _is_chosen(self):
+        return bool(self.has_active_filters or self.query)
+
+    def _page(self):
+        """Return the rows of the page, newest first, and whether there are newer and older ones."""
+        if AFTER in self.bounds:
+            rows, has_more = self._first(self._beyond(self.bounds[AFTER], "gt").reverse())
+            if has_more:
+                return rows[::-1], True, bool(self.bounds[AFTER])
+        rows, has_more = self._first(self._beyond(self.bounds.get(BEFORE), "lt"))
+        return rows, BEFORE in self.bounds, has_more
+
+    def _first(self, queryset):
+        rows = list(queryset[: self.list_per_page + 1])
+        return rows[: self.list_per_page], len(rows) > self.list_per_page
+
+    def _beyond(self, bound, side):
+        """Return the rows on one ``side`` ("lt", "gt") of ``bound``, which is text, or nothing for all."""
+        if not bound:
+            return self.queryset
+        date, (at, pk) = self._date, _parse(bound)
+        beyond = Q(**{f"{date}__{side}": at}) | Q(**{date: at, f"pk__{side}": pk})
+        return self.queryset.filter(beyond, **{f"{date}__{side}e": at})  # which an index finds
+
+    @property
+    def _date(self):
+        return self.model_admin.ordering[0].removeprefix("-")
+
+    def _bound(self, row):
+        return f"{getattr(row, self._date).isoformat()},{row.pk}"
+
+    @property
+    def counted(self):
+        """How many rows there are, as people read it; nothing of a list of all that has several pages."""
+        if self.multi_page and not self._is_chosen:
+            return ""
+        if self.result_count > COUNTED:
+            return _("More than %(count)s") % {"count": figure(COUNTED)}
+        return figure(self.result_count)
+
+    @property
+    def links(self):
+        """The other pages: (name, address), newest first; the address is None where there is no such page."""
+        first, last = (self._bound(self.result_list[end]) for end in (0, -1)) if self.multi_page else ("", "")
+        link = self.get_query_string
+        newer = [link(), link({AFTER: first})] if self.has_newer else [None, None]
+        older = [link({BEFORE: last}), link({AFTER: ""})] if self.has_older else [None, None]
+        return list(zip([_("Newest"), _("Newer"), _("Older"), _("Oldest")], [*newer, *older], strict=True))
+
+
+def _parse(bound):
+    """Return the date and primary key in ``bound``, or raise IncorrectLookupParameters."""
+    date, _, pk = bound.partition(",")
+    try:
+        return datetime.fromisoformat(date), int(pk)
+    except ValueError as error:
+        raise IncorrectLookupParameters(error) from error
