@@ -3,6 +3,7 @@
 # make mutants         the protocol's tests against broken copies of its checks
 # make test-hostile    a hostile operator and every case of it, counted by group
 # make messages        the catalogues brought up to date with what the package says, and compiled
+# make bench           what a login costs, beside other libraries: docs/benchmarks.rst; ARGS=--quick for one round
 # make screenshots     every page as Chromium shows it, into docs/_static/screens
 #
 # Needs python3 (3.11 or newer) and make. PYTHON=/path/to/python3.13 takes another interpreter, VENV=.venv-3.13 another
@@ -23,7 +24,7 @@ MUTMUT := "mutmut>=3.8,<4"
 SCREENS := docs/_static/screens
 
 .DELETE_ON_ERROR:
-.PHONY: test test-hostile mutants screenshots messages lint demo clean
+.PHONY: test test-hostile mutants bench screenshots messages lint demo clean
 
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --ignore=tests/hostile $(ARGS)
@@ -38,6 +39,10 @@ mutants: $(VENV)/.test
 	@rm -rf mutants
 	@$(BIN)/mutmut run
 	@$(BIN)/python tests/mutants.py
+
+# Needs PostgreSQL and Redis on this machine.
+bench: $(VENV)/.bench
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 messages: $(VENV)/.test
 	@$(BIN)/python -m tests.messages
@@ -71,6 +76,11 @@ $(VENV)/.test: $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 $(VENV)/.demo: $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 	@echo "Installing what the example needs into $(VENV): a minute or two, once."
 	@$(PIP) --editable '.[otp,qr,sandbox]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
+	@echo "Installing what the benchmarks need into $(VENV): a minute or two, once."
+	@$(PIP) --editable '.[bench]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.demo
