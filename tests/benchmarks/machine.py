@@ -21,4 +21,4 @@ def describe():
     versions = {platform.python_implementation(): platform.python_version(), **databases.server_versions()}
     versions |= {name: metadata.version(name) for name in PACKAGES}
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"{os.cpu_count()} cores of {model}, {platform.system()} {platform.release()}. {told}."
+    return f"{os.cpu_count()} cores of {model}, {platform.system()}. {told}."

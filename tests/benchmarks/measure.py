@@ -74,6 +74,7 @@ def running():
     """Start everything; the value is the operator and the sites by name. End everything."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(_told_logs(folder))
         certificates.make(folder)
         operator = distant.start(stack, folder)
         names = stack.enter_context(databases.made(SITES))
@@ -83,6 +84,17 @@ def running():
         for site in sites.values():
             _wait_for(site)
         yield operator, sites
+
+
+@contextmanager
+def _told_logs(folder):
+    """Show what the sites said last, where something goes wrong."""
+    try:
+        yield
+    except Exception:
+        for log in folder.glob("*.log"):
+            sys.stderr.write(f"{log.name}: {log.read_text()[-3000:]}\n")
+        raise
 
 
 def _environ(folder, issuer, database):

@@ -1,6 +1,7 @@
 """The table: each goal with what was measured, printed, and written into docs/benchmarks.rst."""
 
 import math
+import re
 import statistics
 from pathlib import Path
 from typing import NamedTuple
@@ -26,8 +27,8 @@ class Row(NamedTuple):
     @property
     def goal(self):
         """The goal as people read it."""
-        told = [f"<= {bound:g}{_of(site)}" for site, bound in self.most.items()]
-        return ", ".join(told + [f">= {bound:g}{_of(site)}" for site, bound in self.least.items()])
+        told = [f"<= {bound:g}{self._of(site)}" for site, bound in self.most.items()]
+        return ", ".join(told + [f">= {bound:g}{self._of(site)}" for site, bound in self.least.items()])
 
     @property
     def verdict(self):
@@ -49,9 +50,8 @@ class Row(NamedTuple):
         ratios = [_number(self.measured(site)) if self.values[site] else "" for site in ("mozilla", "floor")]
         return [self.what, self.goal, *values, *ratios, self.verdict]
 
-
-def _of(site):
-    return {"ours": "", "mozilla": " of (a)", "floor": " of (d)"}[site]
+    def _of(self, site):
+        return {"ours": self.unit, "mozilla": " of (a)", "floor": " of (d)"}[site]
 
 
 def _number(value):
@@ -126,8 +126,12 @@ def as_page(found, machine, plan):
     """Return the generated part of the page."""
     lines = [f"{machine}", "", f"{plan}", "", ".. list-table::", "   :header-rows: 1", ""]
     for cells in (HEADINGS, *(row.cells() for row in found)):
-        lines += [f"   {'* -' if column == 0 else '  -'} {cell}".rstrip() for column, cell in enumerate(cells)]
+        lines += [f"   {'  -' if column else '* -'} {_escaped(cell)}".rstrip() for column, cell in enumerate(cells)]
     return "\n".join(lines)
+
+
+def _escaped(cell):
+    return f"\\{cell}" if cell.startswith("(") else cell  # or it would begin a numbered list
 
 
 def write(text):
@@ -139,10 +143,16 @@ def write(text):
 
 
 def list_statements(sites):
-    """Return the statements of one start and callback of ours, numbered."""
+    """Return the statements of one start and callback of ours, numbered, without what they select."""
     lines = []
     for sessions in ("db", "cache"):
         lines.append(f"\nours, start and callback, {sessions} sessions:")
         made = sites["ours"].measured[f"statements_{sessions}"][0]
-        lines += [f"{number:3} {sql[:150]}" for number, sql in enumerate(made, 1)]
+        lines += [f"{number:3} {_shortened(sql)}" for number, sql in enumerate(made, 1)]
     return "\n".join(lines)
+
+
+def _shortened(statement):
+    text = re.sub(r'(?:"\w+"\.)?"(\w+)"', r"\1", statement)
+    text = re.sub(r"^SELECT .*? FROM", "SELECT ... FROM", text)
+    return re.sub(r"\(\w+, .*", "(...)", text) if text.startswith("INSERT") else text
