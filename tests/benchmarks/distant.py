@@ -28,6 +28,10 @@ class Distant:
         time.sleep(0.1)
         self._proxy.tell(ms)
 
+    def cpu(self):
+        """Return the seconds of CPU that it and the way to it have used."""
+        return self._operator.cpu() + self._proxy.cpu()
+
     def counts(self):
         """Return what it counted so far."""
         return self._ask("/counts")

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -238,9 +239,14 @@ def under_load(operator, site, ms, seconds):
     """Note logins a second, the workers' CPU and the operator's connections with many clients."""
     operator.set_round_trip(ms)
     load.crowd(site.door(site.main), CLIENTS, logins=2)
-    before, cpu = operator.counts(), site.main.cpu()
+    before = _used(operator, site)
     logins, rate = load.crowd(site.door(site.main), CLIENTS, seconds=seconds)
-    cpu, after = site.main.cpu() - cpu, operator.counts()
-    site.note(**{f"rate_{ms}": rate, f"cpu_{ms}": cpu * 1000 / len(logins)})
-    for name in ("connections", "full handshakes", "resumed handshakes"):
-        site.note(**{f"{name}_{ms}": (after.get(name, 0) - before.get(name, 0)) * 1000 / len(logins)})
+    site.note(**{f"rate_{ms}": rate})
+    for name, value in _used(operator, site).items():
+        site.note(**{f"{name}_{ms}": (value - before.get(name, 0)) * 1000 / len(logins)})
+
+
+def _used(operator, site):
+    """Return what a site and those around it have used so far: seconds of CPU, and what the operator counted."""
+    rest = time.process_time() + operator.cpu()
+    return {"connections": 0, "resumed handshakes": 0} | operator.counts() | {"cpu": site.main.cpu(), "rest": rest}

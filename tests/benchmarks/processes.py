@@ -28,6 +28,10 @@ class Helper:
         self._process.stdin.write(f"{line}\n")
         self._process.stdout.readline()
 
+    def cpu(self):
+        """Return the seconds of CPU that it has used."""
+        return _cpu(self._process.pid)
+
     def stop(self):
         """End it."""
         self._process.stdin.close()

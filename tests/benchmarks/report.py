@@ -94,6 +94,7 @@ def _others(sites):
         yield _median(sites, f"{name} per 1,000 logins at 80 ms", f"{name}_80")
     yield _median(sites, "full handshakes per 1,000 logins at 0 ms", "full handshakes_0")
     yield _median(sites, "CPU per login at 80 ms", "cpu_80", " ms")
+    yield _median(sites, "CPU per login of load generator, operator and proxy", "rest_0", " ms")
 
 
 def _median(sites, what, name, unit="", **goal):
