@@ -106,9 +106,10 @@ def _environ(folder, issuer, database):
         "BENCH_ISSUER": issuer,
         "BENCH_CLIENT_ID": CLIENT_ID,
         "BENCH_CLIENT_SECRET": CLIENT_SECRET,
-        # The first is what requests loads, the second what OpenSSL does, which ours trusts besides certifi.
+        # What requests loads, and what OpenSSL does, whose authorities ours trusts besides those of certifi: as many as
+        # on any machine.
         "REQUESTS_CA_BUNDLE": str(folder / "bundle.pem"),
-        "SSL_CERT_FILE": str(folder / "authority.pem"),
+        "SSL_CERT_FILE": str(folder / "bundle.pem"),
     }
 
 
