@@ -13,7 +13,7 @@ import time
 
 import requests
 
-FETCHES = 100
+FETCHES = 60
 
 
 def naive(url, keeps):

@@ -10,7 +10,8 @@ from urllib.parse import urlencode, urlsplit
 
 CSRF = "benchmarkbenchmarkbenchmarkbench"  # 32 letters, as Django's own; any value does, twice
 PATIENCE = 60  # seconds
-NUMBERS = 4  # that each client logs in with, in turn
+CLIENTS = 16
+NUMBERS = 2  # that each client logs in with, in turn
 
 _addresses = itertools.count(1)  # a new one for each login: the limits are about people, and stay on
 

@@ -1,12 +1,12 @@
 """One run: the processes, what is measured with them, and how often."""
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,6 @@ from typing import NamedTuple
 from . import certificates, databases, distant, load, processes
 from .operator import CLIENT_ID, CLIENT_SECRET
 
-CLIENTS = 16
 WORKERS, THREADS = 2, 8
 FAR = 80  # milliseconds: the round trip of the goals
 SITES = {  # name -> where its form is posted to
@@ -23,8 +22,6 @@ SITES = {  # name -> where its form is posted to
     "allauth": "/start/",
     "floor": "/start/",
 }
-NOT_OWN = re.compile(r'"(?:auth|django)_\w+"')  # tables of sessions and accounts, which any login needs
-TABLE = re.compile(r'(?:FROM|JOIN|INTO|UPDATE) ("\w+")')
 
 
 class Plan(NamedTuple):
@@ -37,7 +34,7 @@ class Plan(NamedTuple):
     pause: float = 0.4  # seconds that a browser is at the operator
 
 
-QUICK = Plan(rounds=1, logins=6, closed=2, seconds=3.0)
+QUICK = Plan(rounds=1, logins=4, closed=1, seconds=2.0)
 
 
 class Site:
@@ -176,7 +173,7 @@ def _in_turn(sites, number):
 def prepare(operator, site):
     """Make the accounts of the people who will return, and take the counts that are the same each time."""
     operator.set_round_trip(0)
-    load.crowd(site.door(site.main), CLIENTS, logins=load.NUMBERS)
+    load.crowd(site.door(site.main), load.CLIENTS, logins=load.NUMBERS)
     for sessions, instance in (("db", site.main), ("cache", site.cached)):
         count_statements(operator, site, sessions, instance)
     site.cached.stop()
@@ -194,11 +191,6 @@ def count_statements(operator, site, sessions, instance):
     site.note(**{f"statements_{sessions}": login.statements})
     asked = operator.counts()
     site.measured["asked"] = {name: count for name in asked if (count := asked[name] - before.get(name, 0))}
-
-
-def own(statements):
-    """Return those that are about more than sessions and accounts."""
-    return [sql for sql in statements if any(not NOT_OWN.fullmatch(table) for table in TABLE.findall(sql))]
 
 
 def one_by_one(operator, site, ms, logins):
@@ -224,12 +216,17 @@ def after_closing(operator, site, pause, logins):
 def on_cold_workers(operator, sites, pause):
     """Note how long the first callback of a worker takes, where another one began."""
     operator.set_round_trip(FAR)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(_renew, sites.values()))
     for site in sites.values():
-        site.other.renew_workers()
-        ping(site, site.other)
         with site.wires(site.main) as (wire, phone), load.Wire(site.other.port) as back:
             login = site.log_in(wire, phone, pause=pause, back=back)
         site.note(**{f"cold_{_kind(pause)}": login.callback})
+
+
+def _renew(site):
+    site.other.renew_workers()
+    ping(site, site.other)
 
 
 def _kind(pause):
@@ -239,9 +236,9 @@ def _kind(pause):
 def under_load(operator, site, ms, seconds):
     """Note logins a second, the workers' CPU and the operator's connections with many clients."""
     operator.set_round_trip(ms)
-    load.crowd(site.door(site.main), CLIENTS, logins=2)
+    load.crowd(site.door(site.main), load.CLIENTS, logins=2)
     before = _used(operator, site)
-    logins, rate = load.crowd(site.door(site.main), CLIENTS, seconds=seconds)
+    logins, rate = load.crowd(site.door(site.main), load.CLIENTS, seconds=seconds)
     site.note(**{f"rate_{ms}": rate})
     for name, value in _used(operator, site).items():
         site.note(**{f"{name}_{ms}": (value - before.get(name, 0)) * 1000 / len(logins)})

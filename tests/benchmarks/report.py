@@ -1,12 +1,11 @@
 """The table: each goal with what was measured, printed, and written into docs/benchmarks.rst."""
 
 import math
-import re
 import statistics
 from pathlib import Path
 from typing import NamedTuple
 
-from . import measure
+from . import load, statements
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.rst"
 BEGIN, END = ".. make bench writes what follows", ".. make bench wrote what precedes"
@@ -73,10 +72,10 @@ def _goals(sites):
             yield _median(sites, f"{far}, {what}{pauses[kind]}", f"{when}_{kind}", " ms", most={"mozilla": bound})
     asked = {name: sum(site.measured["asked"].get(path, 0) for path in ACCOUNTS) for name, site in sites.items()}
     yield Row("operator requests per warm login", asked, most={"ours": 2})
-    what = f"new connections per 1,000 logins, {measure.CLIENTS} clients"
+    what = f"new connections per 1,000 logins, {load.CLIENTS} clients"
     yield _median(sites, what, "connections_0", most={"ours": 20})
     yield _median(sites, "CPU per new connection", "connection", " ms", most={"ours": 2})
-    what = f"CPU per login, gthread, {measure.CLIENTS} clients"
+    what = f"CPU per login, gthread, {load.CLIENTS} clients"
     yield _median(sites, what, "cpu_0", " ms", most={"floor": 1.25, "mozilla": 0.15})
     yield _count(sites, "SQL statements, own tables", "statements_db", own=True, most={"ours": 6})
     yield _count(sites, "SQL statements, database sessions", "statements_db", most={"ours": 14})
@@ -112,7 +111,7 @@ def _p95(values):
 
 def _count(sites, what, name, own=False, **goal):
     made = {key: site.measured[name][0] for key, site in sites.items()}
-    return Row(what, {key: len(measure.own(sqls) if own else sqls) for key, sqls in made.items()}, **goal)
+    return Row(what, {key: len(statements.own(sqls) if own else sqls) for key, sqls in made.items()}, **goal)
 
 
 def as_text(found):
@@ -149,11 +148,5 @@ def list_statements(sites):
     for sessions in ("db", "cache"):
         lines.append(f"\nours, start and callback, {sessions} sessions:")
         made = sites["ours"].measured[f"statements_{sessions}"][0]
-        lines += [f"{number:3} {_shortened(sql)}" for number, sql in enumerate(made, 1)]
+        lines += [f"{number:3} {statements.shortened(sql)}" for number, sql in enumerate(made, 1)]
     return "\n".join(lines)
-
-
-def _shortened(statement):
-    text = re.sub(r'(?:"\w+"\.)?"(\w+)"', r"\1", statement)
-    text = re.sub(r"^SELECT .*? FROM", "SELECT ... FROM", text)
-    return re.sub(r"\(\w+, .*", "(...)", text) if text.startswith("INSERT") else text
