@@ -4,6 +4,7 @@
 # make test-hostile    a hostile operator and every case of it, counted by group
 # make messages        the catalogues brought up to date with what the package says, and compiled
 # make bench           what a login costs, beside other libraries: docs/benchmarks.rst; ARGS=--quick for one round
+# make bench-admin     the audit's pages with ten million rows
 # make screenshots     every page as Chromium shows it, into docs/_static/screens
 #
 # Needs python3 (3.11 or newer) and make. PYTHON=/path/to/python3.13 takes another interpreter, VENV=.venv-3.13 another
@@ -24,7 +25,7 @@ MUTMUT := "mutmut>=3.8,<4"
 SCREENS := docs/_static/screens
 
 .DELETE_ON_ERROR:
-.PHONY: test test-hostile mutants bench screenshots messages lint demo clean
+.PHONY: test test-hostile mutants bench bench-admin screenshots messages lint demo clean
 
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --ignore=tests/hostile $(ARGS)
@@ -43,6 +44,9 @@ mutants: $(VENV)/.test
 # Needs PostgreSQL and Redis on this machine.
 bench: $(VENV)/.bench
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-admin: $(VENV)/.test $(VENV)/.bench
+	@$(BIN)/python -m tests.benchmarks.audit $(ARGS)
 
 messages: $(VENV)/.test
 	@$(BIN)/python -m tests.messages

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from . import load, statements
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.rst"
-BEGIN, END = ".. make bench writes what follows", ".. make bench wrote what precedes"
 NAMES = {"ours": "ours", "mozilla": "(a) mozilla", "allauth": "(b) allauth", "floor": "(d) floor"}
 HEADINGS = ["", "goal", *NAMES.values(), "to (a)", "to (d)", "holds"]
 ACCOUNTS = ("userinfo", "token", "jwks", "verify", "openid-configuration")
@@ -116,7 +115,11 @@ def _count(sites, what, name, own=False, **goal):
 
 def as_text(found):
     """Return the table for a terminal."""
-    lines = [HEADINGS, *(row.cells() for row in found)]
+    return aligned([HEADINGS, *(row.cells() for row in found)])
+
+
+def aligned(lines):
+    """Return ``lines``, each a list of cells, in columns."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     return "\n".join(line.rstrip() for line in padded)
@@ -124,22 +127,27 @@ def as_text(found):
 
 def as_page(found, machine, plan):
     """Return the generated part of the page."""
-    lines = [f"{machine}", "", f"{plan}", "", ".. list-table::", "   :header-rows: 1", ""]
-    for cells in (HEADINGS, *(row.cells() for row in found)):
-        lines += [f"   {'  -' if column else '* -'} {_escaped(cell)}".rstrip() for column, cell in enumerate(cells)]
-    return "\n".join(lines)
+    return listed([HEADINGS, *(row.cells() for row in found)], machine, plan)
+
+
+def listed(lines, machine, plan):
+    """Return ``lines``, each a list of cells, as a table of the page, below what was measured on what."""
+    told = [f"{machine}", "", f"{plan}", "", ".. list-table::", "   :header-rows: 1", ""]
+    for cells in lines:
+        told += [f"   {'  -' if column else '* -'} {_escaped(cell)}".rstrip() for column, cell in enumerate(cells)]
+    return "\n".join(told)
 
 
 def _escaped(cell):
     return f"\\{cell}" if cell.startswith("(") else cell  # or it would begin a numbered list
 
 
-def write(text):
-    """Put ``text`` in the place of the page's generated part."""
-    page = PAGE.read_text()
-    before, _, rest = page.partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+def write(text, command="make bench"):
+    """Put ``text`` in the place of the page's part that ``command`` generates."""
+    begin, end = f".. {command} writes what follows", f".. {command} wrote what precedes"
+    before, _, rest = PAGE.read_text().partition(begin)
+    after = rest.partition(end)[2]
+    PAGE.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 def list_statements(sites):

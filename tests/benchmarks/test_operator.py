@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from django.test import Client
 
-from numverify_django import transport
+from numverify_django import connections
 from numverify_django.models import VerificationAttempt
 
 from . import certificates, distant, load
@@ -37,12 +37,12 @@ def operator(folder):
 def site(db, folder, operator, settings, monkeypatch):
     """A browser in front of a site whose operator it is."""
     monkeypatch.setenv("SSL_CERT_FILE", str(folder / "authority.pem"))
-    transport._forget()  # whom it trusted
+    connections._forget()  # whom it trusted
     keys = {"PROFILE": "telefonica", "ISSUER": operator.issuer, "API_ROOT": f"{operator.issuer}/v1"}
     keys |= {"CLIENT_ID": CLIENT_ID, "CLIENT_SECRET": CLIENT_SECRET, "ALLOW_LOOPBACK": True}
     settings.NUMVERIFY = {"OPERATORS": {"benchmark": keys}, "DEFAULT_REGION": "ES"}
     yield Client(SERVER_NAME="127.0.0.1")
-    transport._forget()
+    connections._forget()
 
 
 def log_in(site, operator, number, sim):

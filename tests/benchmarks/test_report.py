@@ -31,11 +31,16 @@ def test_line_has_what_the_headings_name():
 
 def test_page_keeps_what_stands_around_the_table(tmp_path, monkeypatch):
     page = tmp_path / "page.rst"
-    page.write_text(f"before\n\n{report.BEGIN}\n\nold\n\n{report.END}\n\nafter\n")
+    page.write_text(
+        "before\n\n.. make bench writes what follows\n\nold\n\n.. make bench wrote what precedes\n\nafter\n"
+    )
     monkeypatch.setattr(report, "PAGE", page)
     report.write("new")
 
-    assert page.read_text() == f"before\n\n{report.BEGIN}\n\nnew\n\n{report.END}\n\nafter\n"
+    assert (
+        page.read_text()
+        == "before\n\n.. make bench writes what follows\n\nnew\n\n.. make bench wrote what precedes\n\nafter\n"
+    )
 
 
 def test_statement_is_own_where_any_table_is_neither_of_sessions_nor_of_accounts():

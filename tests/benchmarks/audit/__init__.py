@@ -1,0 +1,1 @@
+"""The audit with ten million rows beside one with a hundred: ``make bench-admin``."""
