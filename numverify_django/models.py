@@ -8,6 +8,7 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.db import models
 from django.utils import timezone
@@ -15,11 +16,12 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
-from . import conf, sealing
+from . import conf, pruning, sealing
 from .protocol import exceptions
 from .protocol.messages import Secret
 from .protocol.phone import E164, PhoneNumber
 from .protocol.profiles import SHARE, VERIFY
+from .pruning import DELETED, ENDED, ERASED, Chore
 
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # none that are mistaken for one another
 REFERENCE_LENGTH = 7
@@ -59,11 +61,17 @@ class AuditManager(models.Manager):
 
     def prune(self, now=None):
         """End what nobody finished, delete what is older than RETENTION_DAYS; return both counts."""
-        raise NotImplementedError
+        done = pruning.run(self.chores(now or timezone.now())).done
+        return done[ENDED], done[DELETED]
 
-    def older(self, now):
-        """Return the rows older than RETENTION_DAYS."""
-        return self.filter(created_at__lt=now - timedelta(days=conf.get().retention_days))
+    def chores(self, now):
+        """Return what pruning has to do at ``now``, as Chores in their order."""
+        old = self.filter(created_at__lt=now - timedelta(days=conf.get().retention_days))
+        return [*self.late(now), Chore(DELETED, old)]
+
+    def late(self, now):
+        """Return the Chores that end what nobody finished, and erase what it kept."""
+        raise NotImplementedError
 
 
 class AttemptManager(AuditManager):
@@ -129,13 +137,11 @@ class AttemptManager(AuditManager):
         if keys:
             self.filter(pk__in=keys, outcome=Outcome.PENDING).update(**ending(error))
 
-    def prune(self, now=None):
-        """End attempts that nobody finished, delete those older than RETENTION_DAYS; return both counts."""
-        now = now or timezone.now()
-        late = self.filter(outcome=Outcome.PENDING, expires_at__lt=now - GRACE)
-        ended = late.update(**ending(exceptions.Expired()))
-        self.filter(expires_at__lt=now - GRACE).exclude(sealed="").update(sealed="")
-        return ended, self.older(now).delete()[0]
+    def late(self, now):
+        """Return the Chores that end attempts nobody finished, and erase what failed ones kept for a retry."""
+        late = self.filter(expires_at__lt=now - GRACE)
+        pending, kept = late.filter(outcome=Outcome.PENDING), late.exclude(sealed="")
+        return [Chore(ENDED, pending, ending(exceptions.Expired())), Chore(ERASED, kept, {"sealed": ""})]
 
 
 class Outcome(models.TextChoices):
@@ -225,6 +231,11 @@ class VerificationAttempt(AuditRow):
             models.Index(fields=["number_digest", "address_digest", "-created_at"], name="numverify_number"),
             models.Index(fields=["address_digest", "-created_at"], name="numverify_address"),
             models.Index(fields=["browser_digest", "outcome"], name="numverify_browser"),
+            models.Index(
+                fields=["created_at"],
+                name="numverify_unfinished",
+                condition=models.Q(outcome=Outcome.PENDING) | ~models.Q(sealed=""),
+            ),
         ]
 
     @property
@@ -266,6 +277,18 @@ class AttemptHour(models.Model):
 
     def __str__(self):
         return f"{self.began_at:%Y-%m-%d %H}"
+
+
+def audits():
+    """Return the models of all audits; what the others refer to, the attempts, comes last."""
+    found = [model for model in apps.get_models() if issubclass(model, AuditRow)]
+    return sorted(found, key=lambda model: model is VerificationAttempt)
+
+
+def chores(now):
+    """Return the Chores of all audits at ``now``: what is open or kept comes first, deleting may take long."""
+    found = [chore for audit in audits() for chore in audit.objects.chores(now)]
+    return sorted(found, key=lambda chore: chore.verb == DELETED)
 
 
 class NumberManager(models.Manager):

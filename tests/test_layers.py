@@ -27,6 +27,7 @@ RANKS = {
     "readers": 4,
     "conf": 5,
     "signals": 5,
+    "pruning": 5,
     "models": 6,
     "session": 7,
     "limits": 7,

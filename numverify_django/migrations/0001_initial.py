@@ -143,6 +143,11 @@ class Migration(migrations.Migration):
                     models.Index(fields=["number_digest", "address_digest", "-created_at"], name="numverify_number"),
                     models.Index(fields=["address_digest", "-created_at"], name="numverify_address"),
                     models.Index(fields=["browser_digest", "outcome"], name="numverify_browser"),
+                    models.Index(
+                        condition=models.Q(("outcome", "pending"), models.Q(("sealed", ""), _negated=True), _connector="OR"),
+                        fields=["created_at"],
+                        name="numverify_unfinished",
+                    ),
                 ],
                 "constraints": [models.UniqueConstraint(fields=("state_digest",), name="numverify_state")],
             },

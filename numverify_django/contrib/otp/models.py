@@ -19,6 +19,7 @@ from ...models import (
     number_columns,
 )
 from ...protocol import exceptions
+from ...pruning import ENDED, ERASED, Chore
 
 LENGTH = 6  # digits of a code
 LIFETIME = timedelta(minutes=10)
@@ -82,14 +83,14 @@ class CodeLoginManager(AuditManager):
         """Erase the numbers that ``browser`` typed."""
         self.filter(browser_digest=sealing.digest(browser)).exclude(sealed="").update(sealed="")
 
-    def prune(self, now=None):
-        """End codes that nobody typed in time, with their devices; delete old rows; return both counts."""
-        now = now or timezone.now()
-        late = self.filter(expires_at__lt=now)
-        ended = late.filter(outcome__in=PENDING).update(outcome=Outcome.EXPIRED, ended_at=now)
-        late.exclude(sealed="").update(sealed="")
-        CodeDevice.objects.filter(valid_until__lt=now).delete()
-        return ended, self.older(now).delete()[0]
+    def late(self, now):
+        """Return the Chores that end codes nobody typed in time, erase what they kept, and delete their devices."""
+        late, devices = self.filter(expires_at__lt=now), CodeDevice.objects.filter(valid_until__lt=now)
+        return [
+            Chore(ENDED, late.filter(outcome__in=PENDING), {"outcome": Outcome.EXPIRED, "ended_at": now}),
+            Chore(ERASED, late.exclude(sealed=""), {"sealed": ""}),
+            Chore(ERASED, devices, by="valid_until"),
+        ]
 
 
 class CodeLogin(AuditRow):
@@ -122,6 +123,11 @@ class CodeLogin(AuditRow):
             models.Index(fields=["number_digest", "address_digest", "-created_at"], name="numverify_otp_number"),
             models.Index(fields=["address_digest", "-created_at"], name="numverify_otp_address"),
             models.Index(fields=["browser_digest", "-created_at"], name="numverify_otp_browser"),
+            models.Index(
+                fields=["created_at"],
+                name="numverify_otp_unfinished",
+                condition=models.Q(outcome__in=PENDING) | ~models.Q(sealed=""),
+            ),
         ]
 
     @property

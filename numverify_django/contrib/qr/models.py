@@ -11,6 +11,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from ... import sealing
 from ...models import GRACE, AuditManager, AuditRow, VerificationAttempt
+from ...pruning import ENDED, ERASED, Chore
 from .agents import Browser, System
 
 LIFETIME = timedelta(minutes=3)  # of a QR code
@@ -49,13 +50,14 @@ class QrManager(AuditManager):
         """Return the newest row that the desktop with the random value ``browser`` asked for, or None."""
         return self.filter(browser_digest=sealing.digest(browser)).order_by("-pk").first()
 
-    def prune(self, now=None):
-        """End what nobody finished and erase what it kept, delete what is older than RETENTION_DAYS; return counts."""
-        now = now or timezone.now()
+    def late(self, now):
+        """Return the Chores that end what nobody finished, and erase what it kept for the next QR code."""
         late = self.filter(status__in=OPEN, expires_at__lt=now - GRACE)
-        ended = late.update(status=Status.EXPIRED, ended_at=now, **SPENT)
-        self.filter(created_at__lt=now - RENEWABLE).exclude(status__in=OPEN).update(**FORGOTTEN)
-        return ended, self.older(now).delete()[0]
+        kept = self.filter(created_at__lt=now - RENEWABLE).exclude(status__in=OPEN).exclude(sealed_token="")
+        return [
+            Chore(ENDED, late, {"status": Status.EXPIRED, "ended_at": now, **SPENT}),
+            Chore(ERASED, kept, FORGOTTEN),
+        ]
 
 
 class QrLogin(AuditRow):
@@ -103,6 +105,11 @@ class QrLogin(AuditRow):
             models.Index(fields=["number_digest", "address_digest", "-created_at"], name="numverify_qr_number"),
             models.Index(fields=["address_digest", "-created_at"], name="numverify_qr_address"),
             models.Index(fields=["browser_digest", "-created_at"], name="numverify_qr_browser"),
+            models.Index(
+                fields=["created_at"],
+                name="numverify_qr_unfinished",
+                condition=models.Q(status__in=OPEN) | ~models.Q(sealed_token=""),
+            ),
         ]
 
     def __str__(self):

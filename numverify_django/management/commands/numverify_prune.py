@@ -1,9 +1,15 @@
 """``manage.py numverify_prune``: end what nobody finished, delete what is old. To be run daily."""
 
-from django.apps import apps
-from django.core.management.base import BaseCommand
+import argparse
+import math
 
-from numverify_django.models import AuditRow
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from numverify_django import models, pruning
+from numverify_django.pruning import DELETED, ENDED
+
+WIDTH = 40  # of the bar
 
 
 class Command(BaseCommand):
@@ -11,8 +17,64 @@ class Command(BaseCommand):
 
     help = "End verification attempts that nobody finished, and delete those older than NUMVERIFY['RETENTION_DAYS']."
 
-    def handle(self, *args, **options):
-        """Prune, and tell both counts."""
-        audits = [model.objects for model in apps.get_models() if issubclass(model, AuditRow)]
-        ended, deleted = map(sum, zip(*(audit.prune() for audit in audits), strict=True))
-        self.stdout.write(f"Attempts ended: {ended}, deleted: {deleted}.")
+    def add_arguments(self, parser):
+        """Add --seconds and --dry-run."""
+        parser.add_argument("--seconds", type=duration, help="stop after so many; the next run goes on")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="say what would be ended and deleted, change nothing"
+        )
+
+    def handle(self, *args, seconds, dry_run, verbosity, **options):
+        """Prune, and tell both counts; a verbosity of 0 tells nothing."""
+        chores = models.chores(timezone.now())
+        if dry_run:
+            return self._tell(chores)
+        with Bar(self.stderr, chores if verbosity else []) as bar:
+            done, is_complete = pruning.run(chores, seconds, bar.advance)
+        if verbosity:
+            rest = "" if is_complete else " Time is up: the next run goes on."
+            self.stdout.write(f"Attempts ended: {done[ENDED]}, deleted: {done[DELETED]}.{rest}")
+
+    def _tell(self, chores):
+        for chore in chores:
+            if chore.verb in (ENDED, DELETED):
+                self.stdout.write(f"{chore.rows.model._meta.label}: {chore.rows.count()} would be {chore.verb}.")
+
+
+def duration(text):
+    """Return the seconds above 0 that ``text`` says, or raise ArgumentTypeError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError("must be a number of seconds above 0")
+    return seconds
+
+
+class Bar:
+    """How far ``chores`` are, on a terminal; no cron job mails it."""
+
+    def __init__(self, stream, chores):
+        self._stream = stream
+        self._total = sum(chore.rows.count() for chore in chores) if stream.isatty() else 0
+        self._done = 0
+
+    def __enter__(self):
+        """Return the bar."""
+        return self
+
+    def __exit__(self, *error):
+        """Wipe it."""
+        self._write("")
+
+    def advance(self, count):
+        """Show that ``count`` more rows are done."""
+        self._done += count
+        part = min(1, self._done / (self._total or 1))
+        self._write(f"[{'#' * round(part * WIDTH):{WIDTH}}] {part:4.0%}")
+
+    def _write(self, text):
+        if self._total:
+            self._stream.write(f"\r{text:{WIDTH + 8}}\r", style_func=str, ending="")
+            self._stream.flush()

@@ -134,6 +134,15 @@ class Migration(migrations.Migration):
                     ),
                     models.Index(fields=["address_digest", "-created_at"], name="numverify_otp_address"),
                     models.Index(fields=["browser_digest", "-created_at"], name="numverify_otp_browser"),
+                    models.Index(
+                        condition=models.Q(
+                            ("outcome__in", ("asked", "sent", "wrong", "right")),
+                            models.Q(("sealed", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        fields=["created_at"],
+                        name="numverify_otp_unfinished",
+                    ),
                 ],
             },
         ),

@@ -125,6 +125,15 @@ class Migration(migrations.Migration):
                     models.Index(fields=["number_digest", "address_digest", "-created_at"], name="numverify_qr_number"),
                     models.Index(fields=["address_digest", "-created_at"], name="numverify_qr_address"),
                     models.Index(fields=["browser_digest", "-created_at"], name="numverify_qr_browser"),
+                    models.Index(
+                        condition=models.Q(
+                            ("status__in", ("shown", "accepted", "proved")),
+                            models.Q(("sealed_token", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        fields=["created_at"],
+                        name="numverify_qr_unfinished",
+                    ),
                 ],
                 "constraints": [models.UniqueConstraint(fields=("token_digest",), name="numverify_qr_token")],
             },

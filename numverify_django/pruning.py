@@ -1,0 +1,97 @@
+"""Many rows at once, in small transactions from the oldest on: nobody's login waits, however large the table is."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.db import connections, models, router, transaction
+from django.db.models import signals
+
+BATCH = 5000  # rows of one transaction: some hundredths of a second
+ENDED, ERASED, DELETED = "ended", "erased", "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """What is to be done with ``rows`` (a queryset): ``columns`` (a dict) are written, or without any the rows go."""
+
+    verb: str
+    rows: models.QuerySet
+    columns: dict | None = None
+    by: str = "created_at"  # the rows are taken in this field's order, which an index has
+
+    def batches(self):
+        """Do it, one transaction after the other; yield how many rows each of them changed."""
+        rows = self.rows.using(router.db_for_write(self.rows.model))
+        for batch in _ranges(rows, self.by):
+            with transaction.atomic(using=rows.db):
+                free = _unlocked(batch)
+                count = _delete(free) if self.columns is None else free.update(**self.columns)
+            yield count
+
+
+class Report(NamedTuple):
+    """What a run did: how many rows by verb, and whether nothing is left."""
+
+    done: Counter
+    is_complete: bool
+
+
+def run(chores: list[Chore], seconds: float | None = None, tell: Callable = lambda count: None) -> Report:
+    """Do ``chores`` one after the other, for ``seconds`` at most; ``tell`` is called with the count of each batch."""
+    until, done = time.monotonic() + (math.inf if seconds is None else seconds), Counter()
+    for chore in chores:
+        for count in chore.batches():
+            done[chore.verb] += count
+            tell(count)
+            if time.monotonic() > until:
+                return Report(done, is_complete=False)
+    return Report(done, is_complete=True)
+
+
+def _ranges(rows, by):
+    """Yield ``rows`` in ranges of BATCH, oldest first.
+
+    Each begins at the watermark where the one before ended: the index entries of what was deleted are not read again.
+    Rows of one instant, as an import leaves them, stay together.
+    """
+    moments = rows.order_by(by).values_list(by, flat=True)
+    mark = moments.first()
+    while mark is not None:
+        ahead = moments.filter(**{f"{by}__gte": mark})
+        following = ahead[BATCH : BATCH + 1].first()
+        if following == mark:
+            following = ahead.filter(**{f"{by}__gt": mark}).first()
+        end = {} if following is None else {f"{by}__lt": following}
+        yield rows.filter(**{f"{by}__gte": mark}, **end)
+        mark = following
+
+
+def _unlocked(batch):
+    """Return ``batch`` without the rows that a login or another run has locked, where the database can tell."""
+    if not connections[batch.db].features.has_select_for_update_skip_locked:
+        return batch
+    return batch.filter(pk__in=batch.select_for_update(skip_locked=True).values("pk"))
+
+
+def _delete(rows):
+    """Delete ``rows`` and return how many there were.
+
+    Django would read every row of a model that others refer to. SET_NULL needs none of them, and is done here; where
+    there is more to do, for a foreign key or a signal of the site's, Django does it.
+    """
+    model = rows.model
+    references = [
+        field for field in model._meta.get_fields(include_hidden=True) if field.one_to_many or field.one_to_one
+    ]
+    references = [field for field in references if field.auto_created and not field.concrete]
+    severed = [reference.field for reference in references if reference.on_delete is models.SET_NULL]
+    listened = signals.pre_delete.has_listeners(model) or signals.post_delete.has_listeners(model)
+    if listened or len(severed) < len(references):
+        return rows.delete()[1].get(model._meta.label, 0)
+    for field in severed:
+        field.model._base_manager.using(rows.db).filter(**{f"{field.name}__in": rows}).update(**{field.name: None})
+    return rows._raw_delete(rows.db)
