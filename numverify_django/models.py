@@ -177,6 +177,9 @@ class AuditRow(models.Model):
     address_digest = models.UUIDField(null=True, editable=False)
     sealed = models.TextField(blank=True, editable=False)
 
+    # The fields that tell of nobody: they outlast ``numverify_forget``. Every other one is emptied or made random.
+    LASTING = frozenset({"id", "created_at", "expires_at", "ended_at"})
+
     class Meta:
         abstract = True
 
@@ -209,6 +212,8 @@ class VerificationAttempt(AuditRow):
     )
     state_digest = models.UUIDField(editable=False)
     timings = models.JSONField(_("timings"), default=dict, editable=False)  # hop, or CALLBACK -> milliseconds
+
+    LASTING = AuditRow.LASTING | {"claimed_at", "outcome", "reason", "operator", "operation", "use", "timings"}
 
     objects = AttemptManager()
     # In memory only, while a callback is handled:

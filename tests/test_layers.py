@@ -32,6 +32,7 @@ RANKS = {
     "session": 7,
     "limits": 7,
     "rollup": 7,
+    "person": 7,
     "pages": 8,
     "flow": 8,
     "uses": 9,
@@ -53,6 +54,7 @@ RANKS = {
     "admin": 10,
     "urls": 11,
     "apps": 11,
+    "management.person": 10,
     "management": 11,
     "contrib": 11,
 }

@@ -108,6 +108,8 @@ class CodeLogin(AuditRow):
         verbose_name=_("user"),
     )
 
+    LASTING = AuditRow.LASTING | {"outcome", "reason", "tries"}
+
     objects = CodeLoginManager()
     # What a LOGIN_POLICY tells codes by; the rest of a VerificationAttempt that it may look at is set by the backend.
     operation, use = "code", "login"

@@ -94,6 +94,8 @@ class QrLogin(AuditRow):
     sealed_token = models.TextField(blank=True, editable=False)  # the desktop's: token, number, operator, next
     sealed_code = models.TextField(blank=True, editable=False)  # the phone's: the short code
 
+    LASTING = AuditRow.LASTING | {"browser", "system", "attempt", "status", "tries"}
+
     objects = QrManager()
 
     class Meta:

@@ -1,0 +1,44 @@
+"""``manage.py numverify_forget NUMBER``: erase one person's numbers, and what says that attempts were theirs."""
+
+from django.core.management.base import CommandError
+
+from ..person import PersonCommand
+
+
+class Command(PersonCommand):
+    """Forget a person: for the right to erasure."""
+
+    help = "Erase a person's numbers, and anonymise their verification attempts, codes and QR logins."
+
+    def add_arguments(self, parser):
+        """Add NUMBER, --delete and --no-input."""
+        super().add_arguments(parser)
+        parser.add_argument("--delete", action="store_true", help="delete the attempts too, which statistics then lack")
+        parser.add_argument("--no-input", "--noinput", action="store_false", dest="interactive", help="do not ask")
+
+    def handle(self, *args, number, delete, interactive, **options):
+        """Ask, do it, and tell how many rows of each model it was."""
+        person = self.person(number)
+        count, masked = person.count(), person.number.masked
+        if not count.total():
+            self.stdout.write(f"Nothing is stored of {masked}.")
+            return
+        self.stdout.write(f"{masked} and all that is its account's: {told(count)}.")
+        if interactive:
+            confirm("Delete all of it" if delete else "Erase the numbers, and anonymise the rest")
+        self.stdout.write(f"Forgotten: {told(person.forget(delete))}.")
+
+
+def told(count):
+    """Return the Counter ``count`` in words."""
+    return ", ".join(f"{label} {rows}" for label, rows in count.items() if rows)
+
+
+def confirm(what):
+    """Raise CommandError unless a person types yes."""
+    try:
+        answer = input(f"{what}? Type 'yes': ")
+    except EOFError:
+        answer = ""
+    if answer != "yes":
+        raise CommandError("Nothing was changed.")

@@ -1,0 +1,30 @@
+"""A command about one person, whose number stands in no shell history, process list, log or error."""
+
+import getpass
+import sys
+
+from django.core.management.base import BaseCommand, CommandError
+
+from ..person import Person, spelled
+
+
+class PersonCommand(BaseCommand):
+    """A command that takes NUMBER."""
+
+    def add_arguments(self, parser):
+        """Add NUMBER."""
+        text = "the number as people write it, or - to be asked for it (the way that leaves it in no history)"
+        parser.add_argument("number", metavar="NUMBER", help=text)
+
+    def person(self, number):
+        """Return the Person whom ``number`` names; of -, the first line of standard input does."""
+        try:
+            return Person(spelled(asked() if number == "-" else number))
+        except ValueError:
+            pass  # its text, or that of what it came from, may quote the number
+        raise CommandError("This is no number: write it with + and country code, or as in DEFAULT_REGION.")
+
+
+def asked():
+    """Return the line that a person types, which is not shown, or that a program writes."""
+    return getpass.getpass("Number: ") if sys.stdin.isatty() else sys.stdin.readline().strip()

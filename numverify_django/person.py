@@ -1,0 +1,104 @@
+"""What is stored of one person: found by a number, then told or erased."""
+
+import re
+import uuid
+from collections import Counter
+from functools import reduce
+from operator import or_
+
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.db import router, transaction
+from django.db.models import Q
+from django.views.decorators.debug import sensitive_variables
+
+from . import conf
+from .models import AuditRow, VerifiedNumber, audits, number_digests
+from .protocol.exceptions import Misconfigured
+from .protocol.phone import InvalidNumber, PhoneNumber
+
+CHUNK = 500  # rows that are anonymised by one statement
+SEALED = "sealed: what is in it opens with a secret that its browser has, and the site has not"
+
+
+class Person:
+    """Who has ``number`` (a PhoneNumber): the account it logs in to, with all its numbers, or the number alone."""
+
+    @sensitive_variables()
+    def __init__(self, number):
+        self.number = number
+        self._users = list(VerifiedNumber.objects.filter(number=number.e164).values_list("user", flat=True))
+        self.numbers = VerifiedNumber.objects.filter(user__in=self._users)
+        known = {number, *(record.phone_number for record in self.numbers)}
+        self._digests = [digest for one in known for digest in number_digests(one)]
+
+    def records(self):
+        """Return a queryset for each model of this package: the rows about them, under whatever pepper."""
+        models = [model for model in apps.get_models() if model.__module__.startswith(f"{__package__}.")]
+        return [self._of(model) for model in models]
+
+    def _of(self, model):
+        accounts = [field.name for field in model._meta.fields if field.related_model is get_user_model()]
+        about = [Q(**{f"{name}__in": self._users}) for name in accounts]
+        if issubclass(model, AuditRow):
+            about.append(Q(number_digest__in=self._digests))
+        return model.objects.filter(reduce(or_, about)) if about else model.objects.none()
+
+    def count(self):
+        """Return how many rows there are, by the label of their model."""
+        return Counter({rows.model._meta.label: rows.count() for rows in self.records()})
+
+    def export(self):
+        """Return all there is, by the label of its model: a dict for each row, of every field."""
+        return {rows.model._meta.label: [_told(row) for row in rows.order_by("pk")] for rows in self.records()}
+
+    def forget(self, delete=False):
+        """Erase their numbers and codes, and anonymise what audits say of them; or ``delete`` that too.
+
+        Returns how many rows it was, by the label of their model.
+        """
+        with transaction.atomic(using=router.db_for_write(VerifiedNumber)):
+            found = self.count()
+            for audit in audits():
+                rows = self._of(audit)
+                rows.delete() if delete else _anonymise(rows)
+            self.numbers.delete()
+        return found
+
+
+@sensitive_variables()
+def spelled(text):
+    """Return the PhoneNumber that ``text`` spells, or raise ValueError."""
+    try:
+        return PhoneNumber.parse(text, conf.get().default_region)
+    except (InvalidNumber, Misconfigured):
+        return PhoneNumber(re.sub(r"[\s().-]", "", text))  # a share may have told one that is no mobile's
+
+
+def _told(row):
+    return {field.attname: _value(row, field) for field in row._meta.concrete_fields}
+
+
+def _value(row, field):
+    value = field.value_from_object(row)
+    return SEALED if value and field.name.startswith("sealed") else value
+
+
+def _anonymise(rows):
+    """Leave of ``rows`` (of an AuditRow) what tells of nobody; their digests become random, each row's another."""
+    fields = [field for field in rows.model._meta.concrete_fields if field.name not in rows.model.LASTING]
+    rows = list(rows.select_for_update())
+    for row in rows:
+        for field in fields:
+            setattr(row, field.attname, _nothing(field))
+    if rows:
+        type(rows[0]).objects.bulk_update(rows, [field.name for field in fields], batch_size=CHUNK)
+
+
+def _nothing(field):
+    """Return what stands in ``field`` of a row that is nobody's."""
+    if field.null:
+        return None
+    if field.get_internal_type() == "UUIDField":
+        return uuid.uuid4()
+    return field.get_default()
