@@ -54,6 +54,7 @@ RANKS = {
     "admin": 10,
     "urls": 11,
     "apps": 11,
+    "tasks": 11,
     "management.person": 10,
     "management": 11,
     "contrib": 11,

@@ -1,0 +1,23 @@
+"""``numverify_prune`` as a task of Django's (6.0 and newer): ``prune.enqueue()``."""
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
+
+from . import models, pruning
+
+try:
+    from django.tasks import task
+except ImportError:  # Celery and others import this module in every project: only who wants the task is told
+
+    def __getattr__(name):
+        if name == "prune":
+            raise ImproperlyConfigured("numverify_django.tasks.prune needs Django 6.0: run manage.py numverify_prune.")
+        raise AttributeError(name)
+
+else:
+
+    @task
+    def prune(seconds=None):
+        """Prune every audit, for ``seconds`` at most; return what was done, and whether nothing is left."""
+        done, is_complete = pruning.run(models.chores(timezone.now()), seconds)
+        return {"ended": done[pruning.ENDED], "deleted": done[pruning.DELETED], "is_complete": is_complete}
