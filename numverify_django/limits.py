@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from . import conf, sealing
-from .models import Outcome, VerificationAttempt, address_digest, number_columns
+from .models import Outcome, VerificationAttempt, address_digests, number_digests
 from .protocol.exceptions import (
     BudgetSpent,
     NumberVerifyError,
@@ -45,16 +45,16 @@ def check_tries(rows, number, browser, address):
     """Raise TooManyTries where ``rows``, the manager of an AuditRow, has as many of these as are allowed.
 
     ``number`` (a PhoneNumber), ``browser`` and ``address`` (texts) may be None. A number is limited together with an
-    address, so that no stranger elsewhere can use up another person's tries.
+    address, so that no stranger elsewhere can use up another person's tries. Rows under an older pepper count as well.
     """
-    by_number, by_address = number_columns(number).get("number_digest"), address_digest(address)
+    by_address = {"address_digest__in": address_digests(address)} if address is not None else {"address_digest": None}
     counted = {"site": {}}
     if browser is not None:
         counted["session"] = {"browser_digest": sealing.digest(browser)}
-    if by_number is not None:  # of an unknown address too: those are one, as all behind a proxy that is not known
-        counted["number_address"] = {"number_digest": by_number, "address_digest": by_address}
-    if by_address is not None:
-        counted["address"] = {"address_digest": by_address}
+    if number is not None:  # of an unknown address too: those are one, as all behind a proxy that is not known
+        counted["number_address"] = {"number_digest__in": number_digests(number), **by_address}
+    if address is not None:
+        counted["address"] = by_address
     for name, columns in counted.items():
         _check_count(rows, name, **columns)
 
@@ -65,7 +65,7 @@ def check_code(rows, number, browser, address):
     A stranger may use that up, and keeps nobody out: the SIM is the way in.
     """
     check_tries(rows, number, browser, address)
-    _check_count(rows, "code_number", number_digest=number_columns(number)["number_digest"])
+    _check_count(rows, "code_number", number_digest__in=number_digests(number))
 
 
 def check_budget(operator, attempt):

@@ -356,12 +356,12 @@ class VerifiedNumber(models.Model):
 
     def note_subscriber(self, subscriber):
         """Record the operator's customer (text, "" where unknown) and tell whether it was another one before."""
-        digests = [sealing.digest(subscriber, pepper) for pepper in conf.get().peppers]
-        if not subscriber or self.subscriber_digest in digests:
+        newest, *older = [sealing.digest(subscriber, pepper) for pepper in conf.get().peppers]
+        if not subscriber or self.subscriber_digest == newest:
             return False
-        before, self.subscriber_digest = self.subscriber_digest, digests[0]
+        before, self.subscriber_digest = self.subscriber_digest, newest
         self.save(update_fields=["subscriber_digest"])
-        return before is not None
+        return before is not None and before not in older
 
 
 def ending(error):
@@ -371,11 +371,16 @@ def ending(error):
 
 def address_digest(address):
     """Return a keyed digest of a client's address (text or None); the /64 of an IPv6 customer counts as one."""
+    return address_digests(address)[0]
+
+
+def address_digests(address):
+    """Return the keyed digests that ``address`` (text or None) has or had, one a pepper, newest first."""
     if address is None:
-        return None
+        return [None]
     network = ipaddress.ip_network(address)
     network = network.supernet(new_prefix=64) if network.version == 6 else network
-    return sealing.digest(str(network), conf.get().peppers[0])
+    return [sealing.digest(str(network), pepper) for pepper in conf.get().peppers]
 
 
 def number_columns(number):

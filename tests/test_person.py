@@ -12,6 +12,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from numverify_django import limits, sealing
 from numverify_django.contrib.otp.models import CodeDevice, CodeLogin
 from numverify_django.contrib.qr.models import QrLogin
 from numverify_django.models import (
@@ -23,6 +24,7 @@ from numverify_django.models import (
     number_columns,
 )
 from numverify_django.person import SEALED, Person, spelled
+from numverify_django.protocol import exceptions
 from numverify_django.protocol.phone import PhoneNumber
 
 from .test_pruning import make
@@ -238,6 +240,43 @@ class TestCommands:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with pytest.raises(CommandError, match="cannot be made: File exists"):
             call_command("numverify_export", TEXT, output=str(path))
+
+
+class TestPeppers:
+    """What was written under an older pepper is found as long as that is listed."""
+
+    def test_number_is_found_in_the_admin(self, somebody, client):
+        client.force_login(get_user_model().objects.create_superuser("root"))
+        path = "/admin/numverify_django/verificationattempt/"
+        page = client.post(f"{path}search/", {"term": TEXT}, follow=True).content.decode()
+        references = VerificationAttempt.objects.filter(number_digest=sealing.digest(NUMBER.e164, OLD))
+
+        assert [row.reference_shown in page for row in references] == [True]
+
+    def test_row_is_not_found_once_its_pepper_is_gone(self, somebody, settings):
+        rotate(settings, NEW)
+        assert Person(NUMBER).count()["numverify_django.VerificationAttempt"] == 2  # by the account
+
+    @pytest.mark.parametrize("audit", audits())
+    def test_limits_count_on(self, somebody, settings, audit):
+        rotate(settings, NEW, OLD)
+        settings.NUMVERIFY |= {"RATE_LIMITS": {"number_address": [1, 600], "address": None, "code_number": None}}
+        limits.check_tries(audit.objects, NUMBER, "browser", "192.0.2.2")
+        with pytest.raises(exceptions.TooManyTries, match="number_address"):
+            limits.check_tries(audit.objects, NUMBER, "browser", "192.0.2.1")
+        settings.NUMVERIFY |= {"RATE_LIMITS": {"number_address": None, "code_number": [1, 600]}}
+        with pytest.raises(exceptions.TooManyTries, match="code_number"):
+            limits.check_code(audit.objects, NUMBER, "browser", "192.0.2.2")
+        settings.NUMVERIFY |= {"RATE_LIMITS": {"address": [4, 600]}}
+        with pytest.raises(exceptions.TooManyTries, match="address"):
+            limits.check_tries(audit.objects, None, "browser", "192.0.2.1")
+
+    def test_subscriber_is_the_same_under_the_new_pepper(self, somebody, settings):
+        record = VerifiedNumber.objects.get(number=NUMBER.e164)
+        assert not record.note_subscriber("the-subscriber")
+        rotate(settings, NEW)
+        assert not record.note_subscriber("the-subscriber")
+        assert record.note_subscriber("another")
 
 
 @pytest.mark.django_db
