@@ -72,9 +72,14 @@ def _ranges(rows, by):
 
 def _unlocked(batch):
     """Return ``batch`` without the rows that a login or another run has locked, where the database can tell."""
-    if not connections[batch.db].features.has_select_for_update_skip_locked:
+    features = connections[batch.db].features
+    if not features.has_select_for_update_skip_locked:
         return batch
-    return batch.filter(pk__in=batch.select_for_update(skip_locked=True).values("pk"))
+    free = batch.select_for_update(skip_locked=True).values_list("pk", flat=True)
+    if features.delete_can_self_reference_subquery:
+        return batch.filter(pk__in=free)
+    # MariaDB would wait for the others all the same, having come across them.
+    return batch.model._base_manager.using(batch.db).filter(pk__in=list(free))
 
 
 def _delete(rows):
@@ -94,4 +99,4 @@ def _delete(rows):
         return rows.delete()[1].get(model._meta.label, 0)
     for field in severed:
         field.model._base_manager.using(rows.db).filter(**{f"{field.name}__in": rows}).update(**{field.name: None})
-    return rows._raw_delete(rows.db)
+    return rows._raw_delete(rows.db) or 0  # None, where it was certain that there are none
