@@ -28,8 +28,7 @@ class Chore:
         rows = self.rows.using(router.db_for_write(self.rows.model))
         for batch in _ranges(rows, self.by):
             with transaction.atomic(using=rows.db):
-                free = _unlocked(batch)
-                count = _delete(free) if self.columns is None else free.update(**self.columns)
+                count = _delete(batch) if self.columns is None else _unlocked(batch).update(**self.columns)
             yield count
 
 
@@ -82,21 +81,30 @@ def _unlocked(batch):
     return batch.model._base_manager.using(batch.db).filter(pk__in=list(free))
 
 
-def _delete(rows):
-    """Delete ``rows`` and return how many there were.
+def _delete(batch):
+    """Delete ``batch`` and return how many rows it was.
 
     Django would read every row of a model that others refer to. SET_NULL needs none of them, and is done here; where
     there is more to do, for a foreign key or a signal of the site's, Django does it.
     """
-    model = rows.model
-    references = [
-        field for field in model._meta.get_fields(include_hidden=True) if field.one_to_many or field.one_to_one
-    ]
-    references = [field for field in references if field.auto_created and not field.concrete]
-    severed = [reference.field for reference in references if reference.on_delete is models.SET_NULL]
-    listened = signals.pre_delete.has_listeners(model) or signals.post_delete.has_listeners(model)
-    if listened or len(severed) < len(references):
-        return rows.delete()[1].get(model._meta.label, 0)
-    for field in severed:
-        field.model._base_manager.using(rows.db).filter(**{f"{field.name}__in": rows}).update(**{field.name: None})
-    return rows._raw_delete(rows.db) or 0  # None, where it was certain that there are none
+    model, references = batch.model, _references(batch.model)
+    is_heard = signals.pre_delete.has_listeners(model) or signals.post_delete.has_listeners(model)
+    if is_heard or any(reference.on_delete is not models.SET_NULL for reference in references):
+        return _unlocked(batch).delete()[1].get(model._meta.label, 0)
+    for reference in references:
+        _sever(reference.field, batch)
+    return _unlocked(batch)._raw_delete(batch.db) or 0  # None, where it is certain that there are none
+
+
+def _references(model):
+    """Return the relations of all foreign keys to ``model``."""
+    found = model._meta.get_fields(include_hidden=True)
+    return [field for field in found if field.auto_created and not field.concrete and not field.many_to_many]
+
+
+def _sever(field, batch):
+    """Empty ``field``, a foreign key, where it leads to ``batch``: by key, as MariaDB would read the whole table."""
+    rows = field.model._base_manager.using(batch.db)
+    keys = list(rows.filter(**{f"{field.name}__in": batch}).values_list("pk", flat=True))
+    if keys:
+        rows.filter(pk__in=keys).update(**{field.name: None})
