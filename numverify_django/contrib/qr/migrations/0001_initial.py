@@ -98,6 +98,7 @@ class Migration(migrations.Migration):
                     "attempt",
                     models.OneToOneField(
                         blank=True,
+                        db_constraint=False,
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="qr_login",
