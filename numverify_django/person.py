@@ -33,9 +33,9 @@ class Person:
         self._digests = [digest for one in known for digest in number_digests(one)]
 
     def records(self):
-        """Return a queryset for each model of this package: the rows about them, under whatever pepper."""
+        """Return a queryset for each model of this package that is about people: the rows about them, of any pepper."""
         models = [model for model in apps.get_models() if model.__module__.startswith(f"{__package__}.")]
-        return [self._of(model) for model in models]
+        return [rows for rows in map(self._of, models) if not rows.query.is_empty()]
 
     def _of(self, model):
         accounts = [field.name for field in model._meta.fields if field.related_model is get_user_model()]

@@ -3,7 +3,7 @@
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
-from . import models, pruning
+from . import models, pruning, rollup
 
 try:
     from django.tasks import task
@@ -19,5 +19,7 @@ else:
     @task
     def prune(seconds=None):
         """Prune every audit, for ``seconds`` at most; return what was done, and whether nothing is left."""
-        done, is_complete = pruning.run(models.chores(timezone.now()), seconds)
+        now = timezone.now()
+        rollup.prune(now)  # before its rows are gone
+        done, is_complete = pruning.run(models.chores(now), seconds)
         return {"ended": done[pruning.ENDED], "deleted": done[pruning.DELETED], "is_complete": is_complete}

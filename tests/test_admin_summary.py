@@ -8,10 +8,13 @@ import time
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.cache import cache
+from django.core.management import call_command
 from django.db import connection
+from django.test import override_settings
 from django.utils import timezone, translation
 
 from numverify_django import rollup
@@ -435,3 +438,12 @@ class TestPage:
 )
 def test_axis_ends_at_a_round_number(number, top):
     assert drawing._round_up(number) == top
+
+
+def test_command_counts_what_it_deletes():
+    make_ended(ago=timedelta(days=20))
+    with override_settings(NUMVERIFY=settings.NUMVERIFY | {"RETENTION_DAYS": 10}):
+        call_command("numverify_prune", verbosity=0)
+
+    assert not VerificationAttempt.objects.exists()
+    assert summary.count("30d").total == {"verified": 1}

@@ -6,7 +6,7 @@ import math
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from numverify_django import models, pruning
+from numverify_django import models, pruning, rollup
 from numverify_django.pruning import DELETED, ENDED
 
 WIDTH = 40  # of the bar
@@ -26,9 +26,11 @@ class Command(BaseCommand):
 
     def handle(self, *args, seconds, dry_run, verbosity, **options):
         """Prune, and tell both counts; a verbosity of 0 tells nothing."""
-        chores = models.chores(timezone.now())
+        now = timezone.now()
+        chores = models.chores(now)
         if dry_run:
             return self._tell(chores)
+        rollup.prune(now)  # before its rows are gone
         with Bar(self.stderr, chores if verbosity else []) as bar:
             done, is_complete = pruning.run(chores, seconds, bar.advance)
         if verbosity:
