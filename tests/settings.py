@@ -62,15 +62,18 @@ NUMVERIFY = {
 }
 
 
+ENGINES = {"postgresql": "django.db.backends.postgresql", "mysql": "django.db.backends.mysql"}  # MariaDB's too
+
+
 def _database(url):
-    """Return Django's settings for a postgresql:// URL, or for a SQLite file where there is none."""
+    """Return Django's settings for a postgresql:// or mysql:// URL, or for a SQLite file where there is none."""
     if not url:
         # A file, because threads share it; without options, as most sites have it.
         test = {"NAME": os.path.join(tempfile.gettempdir(), f"numverify_{os.getpid()}.sqlite3")}
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": test["NAME"], "TEST": test}
     parts = urlsplit(url)
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": ENGINES[parts.scheme],
         "NAME": parts.path.lstrip("/"),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),

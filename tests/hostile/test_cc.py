@@ -395,7 +395,7 @@ def test_cc_09_claim_is_one_conditional_update(request):
 
     assert [statement.split()[0] for statement in statements] == ["SELECT", "UPDATE"]
     where = statements[1].partition(" WHERE ")[2]
-    assert all(name in where for name in ("outcome", "claimed_at", "expires_at", '"id"'))
+    assert all(name in where for name in ("outcome", "claimed_at", "expires_at", connection.ops.quote_name("id")))
     # what MySQL and others lack or do otherwise: locks, a subquery of the same table, RETURNING
     assert not re.search(r"FOR UPDATE|RETURNING|\(SELECT", " ".join(statements))
     assert VerificationAttempt.objects.get().pk == attempt.pk
