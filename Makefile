@@ -2,6 +2,8 @@
 # make lint    style, and forgotten migrations   make clean   back to a fresh checkout
 # make mutants         the protocol's tests against broken copies of its checks
 # make test-hostile    a hostile operator and every case of it, counted by group
+# make test-servers    two sites of real servers, and 10,000 logins in one process; needs redis-server, and PostgreSQL
+#                      that NUMVERIFY_TEST_DATABASE=postgresql://user@host:port/name leads to
 # make messages        the catalogues brought up to date with what the package says, and compiled
 # make bench           what a login costs, beside other libraries: docs/benchmarks.rst; ARGS=--quick for one round
 # make bench-admin     the audit's pages with ten million rows
@@ -25,13 +27,18 @@ MUTMUT := "mutmut>=3.8,<4"
 SCREENS := docs/_static/screens
 
 .DELETE_ON_ERROR:
-.PHONY: test test-hostile mutants bench bench-admin screenshots messages lint demo clean
+.PHONY: test test-hostile test-servers mutants bench bench-admin screenshots messages lint demo clean
 
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --ignore=tests/hostile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --ignore=tests/hostile \
+		--ignore=tests/servers $(ARGS)
 
 test-hostile: $(VENV)/.test
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 tests/hostile $(ARGS)
+
+# One after the other: each has the machine to itself. CI=1: what is missing is said, not skipped.
+test-servers: $(VENV)/.test
+	@CI=1 $(BIN)/python -m pytest tests/servers $(ARGS)
 
 # The pure protocol against its tests, with one thing broken at a time: what survives is explained, or fails.
 # From nothing, since mutmut keeps its verdicts when only a test or a constant changed.

@@ -1,0 +1,9 @@
+"""The site's WSGI application, whose import asks the operator: where that is preloaded, before the fork."""
+
+from django.core.wsgi import get_wsgi_application
+
+from numverify_django import conf, transport
+from numverify_django.protocol import conversation
+
+application = get_wsgi_application()
+transport.run(conversation.discover(conf.get().operators[0]), transport.Deadline(10))

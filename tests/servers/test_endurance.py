@@ -1,0 +1,183 @@
+"""What must not wear out: ten thousand logins in a process, connections that end, keys that change, forks."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from numverify_django.models import VerificationAttempt
+
+from ..test_concurrency import together
+from .conftest import ROOT
+from .phone import Phone
+
+LOGINS, WARM_UP = 10_000, 500
+GROWTH_MAX = 10  # MiB
+TIME_MAX = 540  # seconds for all of it; a machine with nothing else to do takes less than half
+CLIENTS = 4
+THREADS = 8
+POOL, CROWD = 64, 96  # connections that a process keeps, and threads that want one
+QUIET = 3  # seconds in which a server sees that its clients hung up
+PEOPLE = 500
+NO_LIMITS = {"number_address": None, "session": None}
+
+
+class Held:
+    """What the process ``pid`` holds: resident memory (MiB), sockets, threads; and the ``cpu`` it took (seconds)."""
+
+    def __init__(self, pid):
+        folder = Path(f"/proc/{pid}")
+        lines = dict(line.split(":", 1) for line in folder.joinpath("status").read_text().splitlines())
+        self.memory = int(lines["VmRSS"].split()[0]) / 1024
+        self.threads = int(lines["Threads"])
+        spent = folder.joinpath("stat").read_text().rpartition(")")[2].split()[11:13]  # proc(5): utime, stime
+        self.cpu = sum(map(int, spent)) / os.sysconf("SC_CLK_TCK")
+        self.sockets = sum(link.is_socket() for link in folder.joinpath("fd").iterdir())
+
+
+class Crowd:
+    """Phones that log in at ``site`` one login after the other, some at once, each time with an empty session."""
+
+    def __init__(self, site, trust):
+        self.site, self.trust = site, trust
+        self._numbers = itertools.cycle([f"600{index:05}1" for index in range(PEOPLE)])
+
+    def log_in(self, times, clients=CLIENTS):
+        """Return how often each (status, location) came for so many logins, by ``clients`` at once."""
+        turns, end = iter(range(times)), time.monotonic() + TIME_MAX
+        with ThreadPoolExecutor(clients) as pool:
+            found = list(pool.map(lambda _: self._take_turns(turns, end), range(clients)))
+        return sum(found, Counter())
+
+    def _take_turns(self, turns, end):
+        answers = Counter()
+        with closing(Phone(self.trust)) as phone:
+            for _ in turns:
+                assert time.monotonic() < end, "too slow"
+                answer = phone.log_in(self.site, next(self._numbers))
+                answers[answer.status, answer.location] += 1
+                phone.forget()
+        return answers
+
+
+@pytest.fixture
+def crowd(start, operator):
+    """Start a site of the kind given, and return a Crowd before it."""
+
+    def crowd(kind="gthread", **options):
+        return Crowd(start(kind, RATE_LIMITS=NO_LIMITS, **options), operator.trust)
+
+    return crowd
+
+
+def all_at_once(phones, site, count):
+    """Return the answers to so many logins at the same instant."""
+    crowd = [(phones(), f"600{index:05}1") for index in range(count)]
+    return together(lambda one: one[0].log_in(site, one[1]), crowd)
+
+
+def ended_well(answers):
+    """Tell how many of the answers led home, and where the others did."""
+    return Counter((answer.status, answer.location.partition("?")[0]) for answer in answers)
+
+
+def held_by(pid):
+    """Return what the process holds once nobody asks it any more."""
+    time.sleep(QUIET)
+    return Held(pid)
+
+
+def test_ten_thousand_logins_leave_nothing_behind(crowd, record_property):
+    many = crowd(workers=1, threads=THREADS, sessions="cache")
+    assert many.log_in(WARM_UP, 2 * THREADS) == {(302, "/home/"): WARM_UP}  # every thread has begun
+    (worker,) = many.site.workers
+    before = held_by(worker)
+    assert many.log_in(LOGINS) == {(302, "/home/"): LOGINS}
+    after = held_by(worker)
+
+    grown, cpu = after.memory - before.memory, (after.cpu - before.cpu) / LOGINS
+    left = after.sockets - before.sockets, after.threads - before.threads
+    figure = f"{LOGINS:,} logins in one process: {grown:+.1f} MiB, {left[0]:+d} sockets, {left[1]:+d} threads"
+    record_property("figure", f"{figure}; {1000 * cpu:.1f} ms of CPU each")
+    assert VerificationAttempt.objects.filter(outcome="verified").count() == LOGINS + WARM_UP
+    assert many.site.workers == [worker]
+    assert grown < GROWTH_MAX
+    assert max(left) <= 0
+
+
+def test_connections_that_the_operator_closed_between_logins_fail_no_login(crowd, operator, record_property):
+    many = crowd(workers=1)
+    for _ in range(50):
+        assert many.log_in(4) == {(302, "/home/"): 4}
+        operator("hang_up")
+
+    told = operator("told")
+    record_property("figure", f"200 logins, 50 times every connection closed: none failed, {len(told)} connections")
+    assert sum(hops.count("token") for hops in told) == 200
+    assert len(told) >= 50
+
+
+def test_preloaded_application_shares_no_connection_with_its_workers(start, phones, operator):
+    site = start("preload", RATE_LIMITS=NO_LIMITS)
+    answers = all_at_once(phones, site, 16)
+
+    assert ended_well(answers) == {(302, "/home/"): 16}
+    told = operator("told")
+    assert told[0] == ["discovery"]  # of the process that forked, before it did
+    assert sum(hops.count("token") for hops in told) == 16
+
+
+def test_first_login_of_a_worker_that_was_warmed_up_asks_for_no_document(start, phones, operator):
+    site, phone = start("warm", workers=1), phones()
+    assert phone.home(site) == "user None"  # the worker is there
+    before = operator("count")
+    phone.log_in(site, "600 000 001")
+
+    assert before == {"discovery": 1, "jwks": 1}
+    assert operator("count") == {"authorize": 1, "token": 1, "verify": 1}
+
+
+def test_worker_that_dies_is_replaced_and_its_attempts_end_elsewhere(start, phones):
+    site = start(RATE_LIMITS=NO_LIMITS)
+    phone = phones()
+    began = phone.start(site, "600 000 001")
+    callback = phone.visit_operator(began)
+    os.kill(began.process, 9)
+    phone.close()
+    ended = phone.come_back(site, callback)
+
+    assert (ended.status, ended.location) == (302, "/home/")
+    assert ended.process != began.process
+
+
+@pytest.mark.parametrize("kind", ["gthread", "preload", "uvicorn"])
+def test_every_kind_of_server_logs_in_a_crowd(crowd, kind, record_property):
+    many = crowd(kind)
+    begun = time.monotonic()
+    assert many.log_in(200) == {(302, "/home/"): 200}
+    record_property("figure", f"{kind}: 200 logins in {time.monotonic() - begun:.1f} s")
+
+
+def test_uvicorn_ends_as_many_logins_at_once_as_come(start, phones):
+    assert ended_well(all_at_once(phones, start("uvicorn", RATE_LIMITS=NO_LIMITS), 16)) == {(302, "/home/"): 16}
+
+
+def test_more_threads_than_the_pool_has_connections_are_all_answered(operator, record_property):
+    operator("delay", 0.5)
+    command = [sys.executable, "-m", "tests.servers.asking", f"{operator.url}/jwks", str(CROWD), "3"]
+    environ = os.environ | {"SSL_CERT_FILE": operator.trust}
+    run = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=True)
+    found, connections = json.loads(run.stdout), len(operator("told"))
+
+    record_property("figure", f"{CROWD} threads, a pool of {POOL}: {connections} connections for {3 * CROWD} calls")
+    assert found["statuses"] == {"200": 3 * CROWD}
+    assert CROWD <= connections <= 2 * CROWD
+    assert found["sockets"] <= POOL
