@@ -125,6 +125,20 @@ def test_connections_that_the_operator_closed_between_logins_fail_no_login(crowd
     assert len(told) >= 50
 
 
+def test_keys_that_rotate_under_load_are_fetched_once_by_each_process(start, phones, operator, record_property):
+    site = start(threads=8, RATE_LIMITS=NO_LIMITS)
+    operator("delay", 0.2)  # so that all are under way before the first has the keys
+    fetched = []
+    for _ in range(2):
+        answers = all_at_once(phones, site, 16)
+        assert ended_well(answers) == {(302, "/home/"): 16}
+        fetched.append((operator("count")["jwks"], len({answer.process for answer in answers})))
+        operator("rotate")
+
+    record_property("figure", f"keys fetched by 16 logins at once, cold and rotated, and processes: {fetched}")
+    assert [fetches for fetches, _ in fetched] == [processes for _, processes in fetched]
+
+
 def test_preloaded_application_shares_no_connection_with_its_workers(start, phones, operator):
     site = start("preload", RATE_LIMITS=NO_LIMITS)
     answers = all_at_once(phones, site, 16)
