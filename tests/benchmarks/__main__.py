@@ -21,10 +21,11 @@ def main():
         sys.stderr.write(f"{time.monotonic() - begun:5.0f} s  {text}\n")
 
     tell("starting")
+    told = machine.describe()
     with measure.running() as (operator, sites):
         measure.run(operator, sites, plan, tell)
     tell("done")
-    found, told = report.rows(sites), machine.describe()
+    found = report.rows(sites)
     sys.stdout.write(f"{told}\n{describe(plan)}\n\n{report.as_text(found)}\n")
     if options.statements:
         sys.stdout.write(f"{report.list_statements(sites)}\n")
