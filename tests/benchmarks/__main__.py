@@ -1,10 +1,11 @@
 """Measure, print the table and write it into the documentation: ``make bench``."""
 
 import argparse
+import signal
 import sys
 import time
 
-from . import machine, measure, report
+from . import machine, measure, report, running
 
 SIZES = {True: measure.QUICK, False: measure.Plan()}
 
@@ -15,6 +16,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="one round, which is not written into the documentation")
     parser.add_argument("--statements", action="store_true", help="list the SQL statements of one login of ours")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     plan, begun = SIZES[options.quick], time.monotonic()
 
     def tell(text):
@@ -22,7 +24,7 @@ def main():
 
     tell("starting")
     told = machine.describe()
-    with measure.running() as (operator, sites):
+    with running.started() as (operator, sites):
         measure.run(operator, sites, plan, tell)
     tell("done")
     found = report.rows(sites)
