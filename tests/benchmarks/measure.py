@@ -117,12 +117,12 @@ def _kind(pause):
 def under_load(operator, site, ms, seconds):
     """Note logins a second, the workers' CPU and the operator's connections with many clients."""
     operator.set_round_trip(ms)
-    load.crowd(site.door(site.main), load.CLIENTS, logins=2)
+    load.crowd(site.door(site.main), load.CLIENTS, logins=3)
     before = _used(operator, site)
     logins, rate = load.crowd(site.door(site.main), load.CLIENTS, seconds=seconds)
-    site.note(**{f"rate_{ms}": rate})
+    site.note(**{f"rate_{ms}": rate, f"logins_{ms}": len(logins)})
     for name, value in _used(operator, site).items():
-        site.note(**{f"{name}_{ms}": (value - before.get(name, 0)) * 1000 / len(logins)})
+        site.note(**{f"{name}_{ms}": value - before.get(name, 0)})
 
 
 def _used(operator, site):
