@@ -1,12 +1,16 @@
 """Every page, and how a browser comes to it: the one table for tests and screenshots."""
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.utils import timezone
 
 from numverify_django.contrib.qr.models import QrLogin, Status
+from numverify_django.models import VerificationAttempt
 
 from ..conftest import HOST, Phone
 from ..test_login import account
@@ -234,6 +238,21 @@ def first_attempt(visitor):
         visitor.page.locator("#result_list tbody a").first.click()
 
 
+def turn_over(visitor):
+    now = timezone.now()
+    VerificationAttempt.objects.bulk_create(
+        VerificationAttempt(
+            **{"created_at": now - timedelta(minutes=number), "expires_at": now, "outcome": "verified"},
+            **{"operator": "sandbox", "operation": "verify", "use": "login"},
+            **{"state_digest": uuid.uuid4(), "browser_digest": uuid.uuid4()},
+        )
+        for number in range(120)
+    )
+    visitor.open("/admin/numverify_django/verificationattempt/?outcome__exact=verified")
+    with visitor.page.expect_navigation():
+        visitor.page.locator(".numverify-pages a").first.click()  # older ones, from the newest
+
+
 def search_in_vain(visitor):
     visitor.page.locator("[name=term]").fill("+34600000055")
     with visitor.page.expect_navigation():
@@ -279,6 +298,7 @@ PAGES = {
         Page("admin-list", "Select verification attempt to view", admin(), of="admin"),
         Page("admin-attempt", "View verification attempt", admin("", first_attempt), of="admin"),
         Page("admin-summary", "Summary", admin("summary/"), of="admin"),
+        Page("admin-paged", "Select verification attempt to view", admin("", turn_over), of="admin"),
         Page("admin-nothing", "Select verification attempt to view", admin("", search_in_vain), of="admin"),
         Page("admin-account", "Change user", admin("", person), of="admin"),
         Page("console", CONSOLE, console, of="console"),
