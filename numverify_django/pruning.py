@@ -10,7 +10,8 @@ from typing import NamedTuple
 from django.db import connections, models, router, transaction
 from django.db.models import signals
 
-BATCH = 5000  # rows of one transaction: some hundredths of a second
+# Rows of one transaction: some hundredths of a second. A row that is written gets new entries in every index.
+BATCH, BATCH_WRITTEN = 5000, 1000
 ENDED, ERASED, DELETED = "ended", "erased", "deleted"
 
 
@@ -26,7 +27,7 @@ class Chore:
     def batches(self):
         """Do it, one transaction after the other; yield how many rows each of them changed."""
         rows = self.rows.using(router.db_for_write(self.rows.model))
-        for batch in _ranges(rows, self.by):
+        for batch in _ranges(rows, self.by, BATCH if self.columns is None else BATCH_WRITTEN):
             with transaction.atomic(using=rows.db):
                 count = _delete(batch) if self.columns is None else _unlocked(batch).update(**self.columns)
             yield count
@@ -51,8 +52,8 @@ def run(chores: list[Chore], seconds: float | None = None, tell: Callable = lamb
     return Report(done, is_complete=True)
 
 
-def _ranges(rows, by):
-    """Yield ``rows`` in ranges of BATCH, oldest first.
+def _ranges(rows, by, size):
+    """Yield ``rows`` in ranges of ``size``, oldest first.
 
     Each begins at the watermark where the one before ended: the index entries of what was deleted are not read again.
     Rows of one instant, as an import leaves them, stay together.
@@ -61,7 +62,7 @@ def _ranges(rows, by):
     mark = moments.first()
     while mark is not None:
         ahead = moments.filter(**{f"{by}__gte": mark})
-        following = ahead[BATCH : BATCH + 1].first()
+        following = ahead[size : size + 1].first()
         if following == mark:
             following = ahead.filter(**{f"{by}__gt": mark}).first()
         end = {} if following is None else {f"{by}__lt": following}

@@ -84,7 +84,7 @@ def test_snippets_of_python_are_python(settings, monkeypatch):
 
 
 def test_figures_are_those_of_the_code():
-    assert f"{pruning.BATCH:,} in a transaction" in TEXT
+    assert f"deleted {pruning.BATCH:,} and ended {pruning.BATCH_WRITTEN:,} in a transaction" in TEXT
 
 
 @pytest.mark.django_db

@@ -66,9 +66,9 @@ class TestBatches:
         assert list(everything().batches()) == [pruning.BATCH + 2, 3]
 
     def test_columns_are_written_in_batches_too(self):
-        make(VerificationAttempt, pruning.BATCH + 1)
+        make(VerificationAttempt, pruning.BATCH_WRITTEN + 1)
         chore = Chore(ENDED, VerificationAttempt.objects.filter(outcome="pending"), {"outcome": "abandoned"})
-        assert list(chore.batches()) == [pruning.BATCH, 1]
+        assert list(chore.batches()) == [pruning.BATCH_WRITTEN, 1]
         assert set(VerificationAttempt.objects.values_list("outcome", flat=True)) == {"abandoned"}
 
     def test_run_stops_when_its_time_is_up_and_the_next_goes_on(self):
