@@ -95,10 +95,15 @@ def after_closing(operator, site, pause, logins):
 
 
 def on_cold_workers(operator, sites, pause):
-    """Note how long the first callback of a worker takes, where another one began."""
+    """Note how long the first callback of a worker takes, where another one began.
+
+    Connections that it opened when it was started stand for those opened during the pause; without one they are closed.
+    """
     operator.set_round_trip(FAR)
     with ThreadPoolExecutor() as pool:
         list(pool.map(_renew, sites.values()))
+    if not pause:
+        operator.close_idle()
     for site in sites.values():
         with site.wires(site.main) as (wire, phone), load.Wire(site.other.port) as back:
             login = site.log_in(wire, phone, pause=pause, back=back)

@@ -40,13 +40,17 @@ class Helper:
 
 
 class Gunicorn:
-    """A site; ``module`` has its settings, ``environ`` is what they read, ``log`` (a Path) takes what it says."""
+    """A site: ``module`` has its settings, ``environ`` is what they read, ``log`` (a Path) takes what it says.
+
+    Beside its settings there may be a configuration of gunicorn's, gunicorn.py.
+    """
 
     def __init__(self, module, environ, log, *, workers=1, threads=1):
         with socket.create_server(("127.0.0.1", 0), backlog=512) as listener, log.open("ab") as output:
             self.port = listener.getsockname()[1]
             options = [f"--bind=fd://{listener.fileno()}", f"--workers={workers}", f"--threads={threads}"]
             options += ["--worker-class=gthread", "--keep-alive=75", "--graceful-timeout=1", "--log-level=warning"]
+            options += [f"--config={file}" for file in _beside(module).glob("gunicorn.py")]
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", *options, "django.core.wsgi:get_wsgi_application()"],
                 cwd=ROOT,
@@ -83,6 +87,10 @@ class Gunicorn:
         if not _end(self._process):
             for pid in filter(_is_running, left):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _beside(module):
+    return ROOT.joinpath(*module.split(".")).parent
 
 
 def _end(process):
