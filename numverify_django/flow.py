@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from . import conf, limits, session, signals, transport
 from .models import Opened, Use, VerificationAttempt
-from .protocol import authorization, conversation, profiles
+from .protocol import authorization, conversation, phone, profiles
 from .protocol.exceptions import (
     Error,
     ForeignBrowser,
@@ -195,8 +195,10 @@ def _asked(operator, conversation, deadline, timings, correlator=""):
 def warm_up():
     """Fetch what every login needs to know of each operator, for a server's hook that runs when a worker starts.
 
-    Else the first login of a worker waits for it. A failure is logged, and left to that login.
+    Else the first login of a worker waits for it, and for how numbers are written in 245 countries to be read. A
+    failure is logged, and left to that login.
     """
+    phone.regions()
     operators = () if conf.problems() else conf.get().operators  # checks tell what is wrong
     for operator in operators:
         try:
