@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -164,7 +164,7 @@ def start(transactional_db, operator, redis_url, tmp_path):
     """Start a site; keywords are keys of NUMVERIFY. All share one database, one Redis and one operator."""
     need(connection.vendor != "sqlite", "several machines share no SQLite: set NUMVERIFY_TEST_DATABASE")
     redis.Redis.from_url(redis_url).flushall()
-    sites = []
+    sites, ended = [], ExitStack()
 
     def start(kind="gthread", *, workers=2, threads=4, sessions="cached_db", **keys):
         facts = {"redis": redis_url, "sessions": sessions, "conn_max_age": 0 if kind == "uvicorn" else 60}
@@ -177,11 +177,11 @@ def start(transactional_db, operator, redis_url, tmp_path):
             "SSL_CERT_FILE": operator.trust,
         }
         sites.append(Site(kind, workers, threads, environ, tmp_path / f"site{len(sites)}.log"))
+        ended.callback(sites[-1].stop)
         return sites[-1]
 
-    yield start
-    for site in sites:
-        site.stop()
+    with ended:
+        yield start
     for site in sites:
         site.check()
 
