@@ -4,7 +4,7 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -174,11 +174,11 @@ class Operator:
     @property
     def fingerprint(self):
         """A digest (hex) of where this operator is and who we are to it: a changed one ends the attempts under way."""
-        told = [str(getattr(self, item.name)) for item in fields(self) if item.name in FINGERPRINTED]
+        told = [str(getattr(self, name)) for name in FINGERPRINTED]
         return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
 
 
-FINGERPRINTED = {
+FINGERPRINTED = (
     "name",
     "client_id",
     "api_root",
@@ -188,7 +188,7 @@ FINGERPRINTED = {
     "token_endpoint",
     "jwks_uri",
     "id_token_alg",
-}
+)
 
 
 def origin(url):
