@@ -25,7 +25,7 @@ def measured(operator, rounds, tell):
     compare = partial(_compare, small, large, rounds)
     lines = []
     for name, act in pages.lists().items():
-        base = act if small.timed(act)[-1] == large.timed(act)[-1] else pages.page()
+        base = act if small.timed(act)[1] == large.timed(act)[1] else pages.page()
         lines.append(_page(name, compare(act, base), "<= 1.5 times", lambda it: it.ratio <= 1.5))
         tell(name)
     for name, act in pages.sums().items():
@@ -63,14 +63,15 @@ def _compare(small, large, rounds, act, base=None, before=None):
 
     Each time ``before`` is done first; once to warm up, and then ``rounds`` times.
     """
-    times, asked = ([], []), []
+    times = [], []
     for _ in range(rounds + 1):
         for taken, site, done in zip(times, (small, large), (base or act, act), strict=True):
             if before:
                 before(site)
-            took, asked, _ = site.timed(done)
-            taken.append(took)
-    return Compared(*(statistics.median(taken[1:]) for taken in times), asked)
+            taken.append(site.timed(done)[0])
+    if before:
+        before(large)
+    return Compared(*(statistics.median(taken[1:]) for taken in times), large.asked(act))
 
 
 def _page(name, found, goal, is_kept):
