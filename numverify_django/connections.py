@@ -19,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssltransport import SSLTransport
 
+HOSTS = 100  # of operators that a process keeps connections to
 POOL_SIZE = 64  # connections to one operator; a process should have no more threads
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?\r?\n")  # RFC 9112 7.1
 LINE_MAX = 8_192  # bytes of one line between chunks
@@ -155,7 +156,11 @@ class _Kept:
         raise urllib3.exceptions.NewConnectionError(self, type(failure).__name__)
 
     def connect(self):
-        super().connect()
+        try:
+            super().connect()
+        except BaseException:
+            self.close()  # urllib3 leaves the socket there, without TLS: nobody may take it for a connection
+            raise
         self.used_at, self.is_new = time.monotonic(), True
 
     def request(self, *args, **kwargs):
@@ -202,7 +207,10 @@ class _Connection(_Kept, HTTPConnection):
 
 
 class _TLSConnection(_Kept, HTTPSConnection):
-    pass
+    def request(self, *args, **kwargs):
+        if not isinstance(self.sock, _TLS):
+            raise ssl.SSLError("nothing is sent without TLS")
+        return super().request(*args, **kwargs)
 
 
 class _Warm:
@@ -275,7 +283,7 @@ class _Process:
 
     def adapter(self):
         with self._lock:
-            self._adapter = self._adapter or _Adapter(pool_connections=10, pool_maxsize=POOL_SIZE)
+            self._adapter = self._adapter or _Adapter(pool_connections=HOSTS, pool_maxsize=POOL_SIZE)
             return self._adapter
 
 

@@ -47,7 +47,7 @@ class Flights:
                 flight = self._known.get(key)
                 if flight is None or not flight.is_of_use(since):
                     return self._new(key)
-            if flight.landed_at is not None:
+            if flight.answer is not None and flight.landed_at is not None:
                 return flight
             flight.wait(remaining())
 

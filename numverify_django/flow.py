@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 _directory = conversation.Directory()
 
+WARM_UP = 5  # seconds
 BEGUN_AGAIN = (Use.LOGIN, Use.STEP_UP)  # by our login page, with the number that the failed attempt kept
 
 
@@ -196,13 +197,14 @@ def warm_up():
     """Fetch what every login needs to know of each operator, for a server's hook that runs when a worker starts.
 
     Else the first login of a worker waits for it, and for how numbers are written in 245 countries to be read. A
-    failure is logged, and left to that login.
+    failure is logged, and left to that login. All of it takes WARM_UP seconds at most, but for resolving names.
     """
     phone.regions()
+    deadline = transport.Deadline(WARM_UP)
     operators = () if conf.problems() else conf.get().operators  # checks tell what is wrong
     for operator in operators:
         try:
-            _asked(operator, _directory.learn(operator), transport.Deadline(operator.timeout), {})
+            _asked(operator, _directory.learn(operator), deadline, {})
         except NumberVerifyError as error:
             logger.warning("operator %s could not be asked ahead: %s: %s", operator.name, error.code, error)
 

@@ -13,8 +13,8 @@ from django.db.models import Q
 from django.views.decorators.debug import sensitive_variables
 
 from . import conf
-from .models import AuditRow, VerifiedNumber, audits, number_digests
-from .protocol.exceptions import Misconfigured
+from .models import AuditRow, Outcome, VerificationAttempt, VerifiedNumber, audits, ending, number_digests
+from .protocol.exceptions import Cancelled, Misconfigured
 from .protocol.phone import InvalidNumber, PhoneNumber
 
 CHUNK = 500  # rows that are anonymised by one statement
@@ -59,6 +59,8 @@ class Person:
         """
         with transaction.atomic(using=router.db_for_write(VerifiedNumber)):
             found = self.count()
+            pending = self._of(VerificationAttempt).filter(outcome=Outcome.PENDING)
+            pending.update(**ending(Cancelled()))  # or the callback that is under way would write it all again
             for audit in audits():
                 rows = self._of(audit)
                 rows.delete() if delete else _anonymise(rows)

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from datetime import UTC, timedelta
 
-from django.conf import settings
+from django.conf import settings as django_settings
 from django.db.models import Count, IntegerField, Q
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, TruncHour
@@ -40,7 +40,8 @@ def prune(now):
 
 def closed(now):
     """Return the first hour in which an attempt may still change, as of ``now``."""
-    return whole(now - GRACE - timedelta(seconds=conf.get().attempt_lifetime))
+    settings = conf.Settings() if conf.problems() else conf.get()  # whoever reads the audit mends nothing else first
+    return whole(now - GRACE - timedelta(seconds=settings.attempt_lifetime))
 
 
 def whole(moment):
@@ -53,7 +54,7 @@ def tally(attempts):
 
     The milliseconds are those of the callback, to two digits, or None where there was none.
     """
-    hour = TruncHour("created_at", tzinfo=UTC if settings.USE_TZ else None)
+    hour = TruncHour("created_at", tzinfo=UTC if django_settings.USE_TZ else None)
     took = Cast(KeyTextTransform(CALLBACK, "timings"), IntegerField())
     columns = attempts.order_by().annotate(hour=hour, took=took).values_list("hour", *NAMES, "took")
     for *names, spent, count in columns.annotate(count=Count("*")).iterator():

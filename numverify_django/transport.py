@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 BODY_MAX = 131_072  # bytes
 RECEIVED_MAX = 2 * BODY_MAX  # bytes; http.client alone would take 6 MB of headers, and any amount of a chunk
+WARMING = "numverify-warm"  # the name of a thread
 HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "numverify-django"}
 
 
@@ -85,8 +86,9 @@ def run(conversation, deadline, correlator="", before=None, timings=None):
                     before = None
                 with _timed(request.hop, {} if timings is None else timings):
                     flight = _flight(request, since, deadline)
-                    flight.answer = flight.answer or send(request, deadline, correlator)
-                proceed = partial(conversation.send, flight.answer)
+                    answer = flight.answer or send(request, deadline, correlator)
+                flight.answer = answer if answer.status == 200 else None  # a failure is nobody else's
+                proceed = partial(conversation.send, answer)
             except NumberVerifyError as error:
                 proceed = partial(conversation.throw, error)
     except StopIteration as finished:
@@ -121,7 +123,14 @@ def warm(urls, seconds):
     """
     for pool in {connections.adapter().pool(url) for url in urls}:
         if not pool.has_connection() and pool.opening.acquire(blocking=False):
-            threading.Thread(target=_open, args=(pool, Deadline(seconds)), name="numverify-warm", daemon=True).start()
+            _start(pool, threading.Thread(target=_open, args=(pool, Deadline(seconds)), name=WARMING, daemon=True))
+
+
+def _start(pool, thread):
+    try:
+        thread.start()
+    except RuntimeError:  # there are as many threads as the system allows
+        pool.opening.release()
 
 
 def _open(pool, deadline):

@@ -105,6 +105,19 @@ class TestForget:
         assert CodeDevice.objects.count() == 0
         assert [audit.objects.count() for audit in audits()] == [4, 4, 4]
 
+    def test_login_that_is_under_way_leads_nowhere(self, phone):
+        phone.log_in("600 000 001")
+        number = VerifiedNumber.objects.get().phone_number
+        started = phone.start("600 000 001")
+        attempt = VerificationAttempt.objects.latest("pk")
+        VerificationAttempt.objects.filter(pk=attempt.pk).update(claimed_at=timezone.now())  # its callback has begun
+        Person(number).forget()
+
+        with pytest.raises(exceptions.Expired):
+            attempt.succeed(None, number)
+        assert phone.client.get(phone.come_back(started)).status_code in (400, 410)
+        assert (VerifiedNumber.objects.count(), Person(number).count().total()) == (0, 0)
+
     def test_attempts_keep_what_statistics_need_and_nothing_else(self, somebody):
         found = [rows for rows in Person(NUMBER).records() if issubclass(rows.model, AuditRow)]
         before = [(rows.model, row) for rows in found for row in rows.values()]

@@ -1149,9 +1149,37 @@ def test_one_connection_is_opened_ahead_however_many_logins_begin(listen):
     server = listen(lambda server, connection: server.read(connection))
     url = server.url.replace("http:", "https:")  # whose handshake is not answered
     for _ in range(20):
-        transport.warm([url], SHORT)
+        transport.warm([url], 2)
     assert [thread.name for thread in threading.enumerate()].count("numverify-warm") == 1
     warm(url, SHORT)
+    assert len(server.connections) == 1
+
+
+def test_connection_whose_handshake_failed_carries_nothing(listen, tls):
+    """The object is the pool's, and was fine a moment ago: its socket must not pass for a connection without TLS."""
+
+    def serve(server, connection):
+        server.read(connection)
+        connection.sendall(http(b"fine"))
+
+    context, file = tls()
+    server = listen(serve, context)
+    plain = listen(lambda server, connection: server.read(connection) and connection.sendall(http(b"evil")))
+    said = run_script(FAILING, server.url, str(plain.port), SSL_CERT_FILE=file, SSL_CERT_DIR="/nonexistent").split()
+    assert said == ["fine", "OperatorTimeout"]
+    assert plain.requests == []
+
+
+def test_thread_that_cannot_be_started_breaks_no_login(listen, monkeypatch):
+    server = listen(answering(http()))
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        transport.warm([server.url], LONG)
+    warm(server.url)
     assert len(server.connections) == 1
 
 
@@ -1175,6 +1203,28 @@ for thread in [thread for thread in threading.enumerate() if thread.name == "num
     thread.join()
 time.sleep(0.2)  # for the session tickets
 print(transport.send(Request("jwks", "GET", sys.argv[1]), transport.Deadline(5)).body.decode())
+"""
+
+
+FAILING = """
+import socket, sys, threading
+from numverify_django import transport
+from numverify_django.protocol.exceptions import NumberVerifyError
+from numverify_django.protocol.messages import Request
+
+def ask():
+    return transport.send(Request("jwks", "GET", sys.argv[1]), transport.Deadline(2)).body.decode()
+
+print(ask())
+found = socket.getaddrinfo
+socket.getaddrinfo = lambda host, port, *rest: found(host, int(sys.argv[2]), *rest)
+transport.warm([sys.argv[1]], 0.5)
+for thread in [thread for thread in threading.enumerate() if thread.name == "numverify-warm"]:
+    thread.join()
+try:
+    print(ask())
+except NumberVerifyError as error:
+    print(type(error).__name__)
 """
 
 
@@ -1251,7 +1301,7 @@ def slowly(*answers):
 
     def serve(server, connection):
         while server.read(connection):
-            time.sleep(SHORT)
+            time.sleep(2 * SHORT)
             connection.sendall(rest.pop(0) if len(rest) > 1 else rest[0])
 
     return serve
@@ -1281,6 +1331,12 @@ def test_failed_fetch_fails_its_own_login_alone(listen):
     found = in_threads(8, lambda: transport.run(fetching()(server.url), Deadline(LONG)))
     assert sorted(found, key=str) == sorted([OperatorUnavailable] + [b"keys"] * 7, key=str)
     assert len(server.requests) == 2
+
+
+def test_answer_that_is_no_document_is_its_own_login_s_alone(listen):
+    server = listen(slowly(http(b"{}", "503 Service Unavailable"), http(b"keys")))
+    found = in_threads(8, lambda: transport.run(fetching()(server.url), Deadline(LONG)))
+    assert (sorted(found), len(server.requests)) == ([b"keys"] * 7 + [b"{}"], 2)
 
 
 def test_fetch_of_another_thread_is_waited_for_within_the_own_time(listen):

@@ -4,11 +4,13 @@ There is no page number: the database would read everything before it. The addre
 or ends, by its date and primary key.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
+from django.conf import settings
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .drawing import figure
@@ -27,6 +29,8 @@ class KeysetChangeList(ChangeList):
     def get_queryset(self, request, **kwargs):
         """Return the rows of all pages, and take what names a page from the parameters of filters."""
         self.bounds = {name: self.filter_params.pop(name)[-1] for name in (BEFORE, AFTER) if name in self.filter_params}
+        for name in self.bounds:
+            self.params.pop(name, None)  # which a search keeps
         return super().get_queryset(request, **kwargs)
 
     def get_results(self, request):
@@ -39,23 +43,24 @@ class KeysetChangeList(ChangeList):
         self.paginator = self.model_admin.get_paginator(request, self.result_list, self.list_per_page)
 
     def _count(self):
-        """Return how many rows there are on all pages, or COUNTED + 1 where there are more; of all, nobody counts."""
-        if not self.multi_page:
-            return len(self.result_list)
-        return self.queryset.order_by()[: COUNTED + 1].count() if self._is_chosen else COUNTED + 1
-
-    @property
-    def _is_chosen(self):
-        return bool(self.has_active_filters or self.query)
+        """Return how many rows there are on all pages, COUNTED + 1 where there are more."""
+        return self.queryset.order_by()[: COUNTED + 1].count() if self.multi_page else len(self.result_list)
 
     def _page(self):
-        """Return the rows of the page, newest first, and whether there are newer and older ones."""
+        """Return the rows of the page, newest first, and whether there are newer and older ones.
+
+        Where the page has gone meanwhile, it is the newest.
+        """
         if AFTER in self.bounds:
             rows, has_more = self._first(self._beyond(self.bounds[AFTER], "gt").reverse())
             if has_more:
                 return rows[::-1], True, bool(self.bounds[AFTER])
-        rows, has_more = self._first(self._beyond(self.bounds.get(BEFORE), "lt"))
-        return rows, BEFORE in self.bounds, has_more
+        elif self.bounds.get(BEFORE):
+            rows, has_more = self._first(self._beyond(self.bounds[BEFORE], "lt"))
+            if rows:
+                return rows, True, has_more
+        rows, has_more = self._first(self.queryset)
+        return rows, False, has_more
 
     def _first(self, queryset):
         rows = list(queryset[: self.list_per_page + 1])
@@ -78,9 +83,7 @@ class KeysetChangeList(ChangeList):
 
     @property
     def counted(self):
-        """How many rows there are, as people read it; nothing of a list of all that has several pages."""
-        if self.multi_page and not self._is_chosen:
-            return ""
+        """How many rows there are, as people read it."""
         if self.result_count > COUNTED:
             return _("More than %(count)s") % {"count": figure(COUNTED)}
         return figure(self.result_count)
@@ -99,6 +102,9 @@ def _parse(bound):
     """Return the date and primary key in ``bound``, or raise IncorrectLookupParameters."""
     date, _, pk = bound.partition(",")
     try:
-        return datetime.fromisoformat(date), int(pk)
-    except ValueError as error:
+        at = datetime.fromisoformat(date)
+        if timezone.is_aware(at) != settings.USE_TZ:
+            raise ValueError("a date of another kind")
+        return (at.astimezone(UTC) if settings.USE_TZ else at), int(pk)
+    except (ValueError, OverflowError) as error:
         raise IncorrectLookupParameters(error) from error
