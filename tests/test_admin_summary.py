@@ -122,6 +122,15 @@ class TestCount:
 
         assert day == f"{timezone.now().astimezone(timezone.get_default_timezone()):%Y-%m-%d}"
 
+    @pytest.mark.parametrize("zone", ["Asia/Kolkata", "Asia/Kathmandu", "America/Sao_Paulo"])
+    @pytest.mark.parametrize("window", summary.WINDOWS)
+    def test_every_attempt_is_in_a_bar_wherever_the_hours_begin(self, settings, zone, window):
+        settings.TIME_ZONE = zone
+        for minutes in range(0, 24 * 60, 25):
+            make_ended(ago=timedelta(minutes=minutes))
+        found = summary.count(window)
+        assert sum(sum(counts.values()) for _, counts in found.by_moment()) == sum(found.total.values()) == 58
+
     def test_no_day_is_lost_where_the_clocks_change(self, settings):
         settings.TIME_ZONE = "Europe/Madrid"
         for month in (3, 10):

@@ -165,7 +165,8 @@ def _percentile(times, share):
 def _names(window, end):
     """Return the names of the hours or days of ``window``, oldest first; those of an hour that comes twice are one."""
     zone, hours = _zone(), int(window.length.total_seconds() // 3600)
-    moments = (datetime.fromtimestamp(end - 3600 * back, zone) for back in range(hours, -1, -1))
+    last = end // 3600 * 3600 if zone else end  # the roll-up's hours are UTC's: elsewhere they may begin at half past
+    moments = (datetime.fromtimestamp(last - 3600 * back, zone) for back in range(hours, -1, -1))
     return list(dict.fromkeys(moment.strftime(window.name) for moment in moments))
 
 

@@ -107,6 +107,7 @@ class QrLogin(AuditRow):
         constraints = [models.UniqueConstraint(fields=["token_digest"], name="numverify_qr_token")]
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="numverify_qr_newest"),
+            models.Index(fields=["reference"], name="numverify_qr_reference"),
             models.Index(fields=["number_digest", "address_digest", "-created_at"], name="numverify_qr_number"),
             models.Index(fields=["address_digest", "-created_at"], name="numverify_qr_address"),
             models.Index(fields=["browser_digest", "-created_at"], name="numverify_qr_browser"),

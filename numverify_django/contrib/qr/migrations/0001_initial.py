@@ -123,6 +123,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "QR logins",
                 "indexes": [
                     models.Index(fields=["-created_at", "-id"], name="numverify_qr_newest"),
+                    models.Index(fields=["reference"], name="numverify_qr_reference"),
                     models.Index(fields=["number_digest", "address_digest", "-created_at"], name="numverify_qr_number"),
                     models.Index(fields=["address_digest", "-created_at"], name="numverify_qr_address"),
                     models.Index(fields=["browser_digest", "-created_at"], name="numverify_qr_browser"),
