@@ -9,10 +9,8 @@ from typing import NamedTuple
 from django.apps import apps
 from django.views.decorators.debug import sensitive_variables
 
-from .. import conf
 from ..models import REFERENCE_ALPHABET, AuditRow, VerificationAttempt, number_digests
-from ..protocol.exceptions import Misconfigured
-from ..protocol.phone import InvalidNumber, PhoneNumber
+from ..person import spelled
 
 KEY = "numverify_found"
 KEPT = 5  # searches that a session remembers
@@ -32,11 +30,7 @@ class Found(NamedTuple):
 def number_in(term):
     """Return the PhoneNumber that ``term`` spells, or None."""
     try:
-        return PhoneNumber.parse(term, conf.get().default_region)
-    except (InvalidNumber, Misconfigured):
-        pass
-    try:
-        return PhoneNumber(re.sub(r"[\s().-]", "", term))  # a share may have told one that is no mobile's
+        return spelled(term)
     except ValueError:
         return None
 
