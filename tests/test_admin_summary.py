@@ -177,6 +177,11 @@ class TestHours:
         VerificationAttempt.objects.all().delete()
         assert summary.count("24h").total == {}
 
+    @pytest.mark.parametrize(("minute", "hour"), [(0, 11), (5, 11), (6, 12), (59, 12)])
+    def test_hour_is_closed_when_its_last_attempt_is_over(self, minute, hour):
+        now = datetime(2026, 11, 27, 12, minute, 30, tzinfo=UTC)  # attempts live for five minutes, and one of grace
+        assert rollup.closed(now) == datetime(2026, 11, 27, hour, tzinfo=UTC)
+
     def test_what_nobody_finished_in_a_closed_hour_has_expired(self):
         attempt = make_attempt()
         VerificationAttempt.objects.filter(pk=attempt.pk).update(created_at=timezone.now() - timedelta(hours=3))

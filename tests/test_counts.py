@@ -2,6 +2,7 @@
 
 import re
 import socket
+import time
 from collections import Counter
 
 import pytest
@@ -99,6 +100,18 @@ def test_operator_that_is_down_keeps_no_worker_from_starting(phone, configure, c
     flow.warm_up()
     (record,) = caplog.records
     assert "could not be asked ahead: operator_unavailable" in record.getMessage()
+
+
+def test_operators_that_hang_hold_up_a_worker_for_one_deadline(phone, configure, settings, monkeypatch):
+    monkeypatch.setattr(flow, "WARM_UP", 0.4)
+    with socket.create_server((HOST, 0)) as silent:
+        url = f"http://{HOST}:{silent.getsockname()[1]}"
+        configure(ISSUER=url, API_ROOT=url)
+        ((_, keys),) = settings.NUMVERIFY["OPERATORS"].items()
+        settings.NUMVERIFY = settings.NUMVERIFY | {"OPERATORS": {f"silent{n}": keys for n in range(4)}}
+        begun = time.monotonic()
+        flow.warm_up()
+    assert 0.3 < time.monotonic() - begun < 1.5  # four of them, one by one, would take 1.6
 
 
 def test_settings_that_are_wrong_keep_no_worker_from_starting(phone, settings):
