@@ -2,6 +2,7 @@
 
 import re
 import socket
+import threading
 import time
 from collections import Counter
 
@@ -10,7 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from numverify_django import flow
+from numverify_django import connections, flow, transport
 from numverify_django.models import VerificationAttempt, VerifiedNumber
 
 from .conftest import HOST
@@ -67,6 +68,17 @@ def free_port():
     """A port that nobody listens on."""
     with socket.create_server((HOST, 0)) as server:
         return server.getsockname()[1]
+
+
+def test_start_opens_a_connection_that_its_callback_finds(phone):
+    phone.start("600 000 001")  # and so the documents are known
+    connections._forget()
+    pool = connections.adapter().pool(phone.sandbox.url)
+    assert not pool.has_connection()
+    phone.start("600 000 002")
+    for thread in [thread for thread in threading.enumerate() if thread.name == transport.WARMING]:
+        thread.join(5)
+    assert pool.has_connection()
 
 
 def warmed_up(phone):

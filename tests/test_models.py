@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from numverify_django import conf
+from numverify_django import conf, models
 from numverify_django.models import OPEN_MAX, Opened, VerificationAttempt, VerifiedNumber
 from numverify_django.protocol import exceptions
 from numverify_django.protocol.phone import PhoneNumber
@@ -220,3 +220,10 @@ class TestNumbers:
 @pytest.mark.django_db
 def test_migrations_make_the_models_as_they_are():
     call_command("makemigrations", "numverify_django", check=True, dry_run=True, verbosity=0)
+
+
+def test_address_is_kept_under_the_newest_pepper(settings):
+    settings.NUMVERIFY = settings.NUMVERIFY | {"PEPPERS": ["n" * 32]}
+    newest = models.address_digest("192.0.2.1")
+    settings.NUMVERIFY = settings.NUMVERIFY | {"PEPPERS": ["n" * 32, "o" * 32]}
+    assert (models.address_digest("192.0.2.1"), models.address_digest(None)) == (newest, None)
