@@ -146,7 +146,7 @@ def _touch(number):
     refuse one of them its write.
     """
     known = VerifiedNumber.objects.filter(number=number.e164)
-    return known.first() if known.update(last_verified_at=timezone.now()) else None
+    return known.get() if known.update(last_verified_at=timezone.now()) else None
 
 
 @sensitive_variables()

@@ -102,10 +102,12 @@ def is_staff(user):
 
 def require(request):
     """Raise Cancelled where the session was ended meanwhile: by logging out, by another login, by a quicker tab."""
+    if request.session.exists(request.session.session_key):
+        return
     try:
-        request.session.save()  # giving it a new key, as a login does, would bring it back
+        request.session.save()  # where the browser itself keeps the session, nothing else tells that there is one
     except UpdateError as error:
-        request.session.modified = False  # nor must the answer: the browser may have the cookie of a newer one by now
+        request.session.modified = False  # nor must the answer save it: the browser may have a newer one's cookie by now
         raise Cancelled("the session was ended meanwhile") from error
 
 
