@@ -105,9 +105,10 @@ class AttemptManager(AuditManager):
 
         Raises StateUnknown, ForeignBrowser, Replayed or Expired; a foreign browser changes nothing.
         """
-        attempt = self.filter(state_digest=sealing.digest(state)).first()
-        if attempt is None:
-            raise exceptions.StateUnknown
+        try:
+            attempt = self.get(state_digest=sealing.digest(state))
+        except self.model.DoesNotExist as error:
+            raise exceptions.StateUnknown from error
         if attempt.browser_digest != sealing.digest(browser):
             raise exceptions.ForeignBrowser
         now = timezone.now()
@@ -280,7 +281,8 @@ class AttemptHour(models.Model):
 
     began_at = models.DateTimeField(unique=True)
     counts = models.JSONField()  # rows of operator, outcome, reason, attempts
-    times = models.JSONField()  # rows of operator, milliseconds of the callback, attempts
+    # operator -> [milliseconds of the callback, ...], [attempts of each, ...]: a month of it is read in one go
+    times = models.JSONField()
 
     class Meta:
         default_permissions = ()

@@ -69,15 +69,17 @@ def rounded(number):
 
 def _counted(attempts, until):
     """Return an AttemptHour, not saved, for each hour; what is pending in one before ``until`` nobody will finish."""
-    counts, times = defaultdict(Counter), defaultdict(Counter)
+    counts, times = defaultdict(Counter), defaultdict(lambda: defaultdict(Counter))
     for hour, operator, outcome, reason, spent, count in tally(attempts):
         is_late = outcome == Outcome.PENDING and hour < until
         ended = (Expired.outcome, Expired.code) if is_late else (outcome, reason)
         counts[hour][operator, *ended] += count
         if spent is not None:
-            times[hour][operator, spent] += count
-    return [AttemptHour(began_at=hour, counts=_rows(counts[hour]), times=_rows(times[hour])) for hour in sorted(counts)]
+            times[hour][operator][spent] += count
+    return [_hour(began_at, counts[began_at], times[began_at]) for began_at in sorted(counts)]
 
 
-def _rows(counter):
-    return [(*names, count) for names, count in counter.items()]
+def _hour(began_at, counts, times):
+    rows = [(*names, count) for names, count in counts.items()]
+    columns = {operator: list(zip(*sorted(often.items()), strict=True)) for operator, often in times.items()}
+    return AttemptHour(began_at=began_at, counts=rows, times=columns)

@@ -112,11 +112,13 @@ def test_filters_go_along_and_a_new_filter_begins_at_the_newest(admin_client):
     assert [dict(parse_qsl(other[1:])) for other in others] == [{"outcome__exact": "verified"}]
 
 
-@pytest.mark.parametrize(("count", "told"), [(PAGE + 1, f"{PAGE + 1}"), (121, "More than 120")])
-def test_what_is_filtered_is_counted_up_to_a_limit(admin_client, monkeypatch, count, told):
+@pytest.mark.parametrize("query", [{}, {"outcome__exact": "mismatch"}])
+@pytest.mark.parametrize(("count", "capped"), [(PAGE + 1, f"{PAGE + 1}"), (120, "120"), (121, "More than 120")])
+def test_rows_are_counted_but_by_postgresql_only_up_to_a_limit(admin_client, monkeypatch, count, capped, query):
     monkeypatch.setattr(paging, "COUNTED", 120)
     make_attempts(count, outcome="mismatch", reason="number_mismatch")
-    page = admin_client.get(ATTEMPTS, {"outcome__exact": "mismatch"}).content.decode()
+    told = capped if connection.vendor == "postgresql" else str(count)
+    page = admin_client.get(ATTEMPTS, query).content.decode()
     assert f"<span>{told} verification attempts</span>" in page
 
 
@@ -150,7 +152,8 @@ def test_no_page_is_reached_by_reading_what_is_before_it(admin_client, query):
 
     assert len(queries) <= 8
     assert [word for word in ("OFFSET", "DISTINCT") if word in asked] == []
-    assert re.findall(r"COUNT\(\*\)(?! FROM \(SELECT .* LIMIT 10001\))(?! AS .count)", asked) == []
+    whole = re.findall(r"COUNT\(\*\)(?! FROM \(SELECT .* LIMIT 10001\))(?! AS .count)", asked)
+    assert len(whole) == (0 if connection.vendor == "postgresql" else 1)
 
 
 @pytest.mark.parametrize(

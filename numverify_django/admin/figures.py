@@ -22,26 +22,29 @@ def in_short(found):
 
 
 def of(found, list_url):
-    """Return what a page tells of it, with links to ``list_url``, where the attempts are listed."""
+    """Return what a page tells of it, with links to ``list_url``, where the attempts are listed; None of nothing."""
 
     def link(**filters):
         return f"{list_url}?{urlencode(filters | {'since': found.window})}"
 
-    return found and in_short(found) | {
+    if not found:
+        return None
+    moments = found.by_moment()
+    return in_short(found) | {
         "url": link(),
-        "chart": drawing.chart(found.by_moment(), _("Attempts by time and outcome; the table has the figures")),
-        "table": _table(found),
+        "chart": drawing.chart(moments, _("Attempts by time and outcome; the table has the figures")),
+        "table": _table(found.total, moments),
         "operators": [_operator(*row, link(operator=row[0])) for row in found.by_operator()],
         "reasons": [(NAMES.get(code, code), figure(count), link(reason__exact=code)) for code, count in found.reasons],
     }
 
 
-def _table(found):
+def _table(total, moments):
     """Return the outcomes that occur, and for each moment its name, its attempts and those of each outcome."""
-    outcomes = [outcome for outcome in drawing.STACKED if found.total[outcome]]
+    outcomes = [outcome for outcome in drawing.STACKED if total[outcome]]
     rows = [
         (drawing.moment(name), [figure(sum(counts.values())), *(figure(counts[outcome]) for outcome in outcomes)])
-        for name, counts in found.by_moment()
+        for name, counts in moments
     ]
     return {"badges": list(map(drawing.badge, outcomes)), "rows": rows}
 

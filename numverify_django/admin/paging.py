@@ -1,4 +1,4 @@
-"""Lists of any length: each page begins where another ends, and nothing counts further than people do.
+"""Lists of any length: each page begins where another ends.
 
 There is no page number: the database would read everything before it. The address has the row at which a page begins
 or ends, by its date and primary key.
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
+from django.db import connections
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -16,7 +17,7 @@ from django.utils.translation import gettext as _
 from .drawing import figure
 
 BEFORE, AFTER = "before", "after"  # rows older than the one named, or newer; AFTER nothing are the oldest
-COUNTED = 10_000  # rows; what is more is only said to be more
+COUNTED = 10_000  # rows; of what is more PostgreSQL only says so: it would read them all
 
 
 class KeysetChangeList(ChangeList):
@@ -43,8 +44,11 @@ class KeysetChangeList(ChangeList):
         self.paginator = self.model_admin.get_paginator(request, self.result_list, self.list_per_page)
 
     def _count(self):
-        """Return how many rows there are on all pages, COUNTED + 1 where there are more."""
-        return self.queryset.order_by()[: COUNTED + 1].count() if self.multi_page else len(self.result_list)
+        """Return how many rows there are on all pages; COUNTED + 1 are more where ``_is_capped``."""
+        if not self.multi_page:
+            return len(self.result_list)
+        rows = self.queryset.order_by()
+        return (rows[: COUNTED + 1] if self._is_capped else rows).count()
 
     def _page(self):
         """Return the rows of the page, newest first, and whether there are newer and older ones.
@@ -75,6 +79,10 @@ class KeysetChangeList(ChangeList):
         return self.queryset.filter(beyond, **{f"{date}__{side}e": at})  # which an index finds
 
     @property
+    def _is_capped(self):
+        return connections[self.queryset.db].vendor == "postgresql"
+
+    @property
     def _date(self):
         return self.model_admin.ordering[0].removeprefix("-")
 
@@ -84,7 +92,7 @@ class KeysetChangeList(ChangeList):
     @property
     def counted(self):
         """How many rows there are, as people read it."""
-        if self.result_count > COUNTED:
+        if self._is_capped and self.result_count > COUNTED:
             return _("More than %(count)s") % {"count": figure(COUNTED)}
         return figure(self.result_count)
 

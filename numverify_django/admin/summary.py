@@ -133,8 +133,8 @@ def count(window):
             moments[name, outcome] += attempts
             operators[operator, outcome] += attempts
             reasons[reason] += attempts
-        for operator, spent, attempts in hour.times:
-            times[operator][spent] += attempts
+        for operator, (spent, often) in hour.times.items():
+            times[operator].update(dict(zip(spent, often, strict=True)))
     del reasons[""]
     common = reasons.most_common(REASONS_MAX)
     return Summary(window, end, _rows(moments), _rows(operators), common, list(_percentiles(times)))
