@@ -139,7 +139,12 @@ def as_page(found, machine, plan):
 
 def listed(lines, machine, plan):
     """Return ``lines``, each a list of cells, as a table of the page, below what was measured on what."""
-    told = [f"{machine}", "", f"{plan}", "", ".. list-table::", "   :header-rows: 1", ""]
+    return f"{machine}\n\n{plan}\n\n{table(lines)}"
+
+
+def table(lines):
+    """Return ``lines``, each a list of cells, as a table of the page; the first has the headings."""
+    told = [".. list-table::", "   :header-rows: 1", ""]
     for cells in lines:
         told += [f"   {'  -' if column else '* -'} {_escaped(cell)}".rstrip() for column, cell in enumerate(cells)]
     return "\n".join(told)

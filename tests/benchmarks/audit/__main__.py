@@ -17,6 +17,7 @@ from ..operator import CLIENT_ID, CLIENT_SECRET
 ROWS = 10_000_000
 SMALL = 100
 ROUNDS = 15
+PRUNED = "The large table pruned, by another process than the one whose claims are timed:"
 
 
 def main():
@@ -29,17 +30,18 @@ def main():
         sys.stderr.write(f"{time.monotonic() - begun:5.0f} s  {text}\n")
 
     with ready() as operator:
-        from . import filling, table
+        from . import filling, pruned, table
 
         for name, rows in (("small", SMALL), ("large", options.rows)):
             call_command("migrate", database=name, verbosity=0)
             filling.fill(name, rows, tell)
-        found = table.measured(operator, ROUNDS, tell)
+        found = [table.HEADINGS, *table.measured(operator, ROUNDS, tell)]
+        least = [pruned.HEADINGS, *pruned.measured(tell)]
     told = machine.describe()
     plan = f"{options.rows:,} attempts of {filling.DAYS} days beside {SMALL}; medians of {ROUNDS} rounds, in ms."
-    sys.stdout.write(f"{told}\n{plan}\n\n{report.aligned([table.HEADINGS, *found])}\n")
+    sys.stdout.write(f"{told}\n{plan}\n\n{report.aligned(found)}\n\n{PRUNED}\n\n{report.aligned(least)}\n")
     if options.rows == ROWS:
-        report.write(report.listed([table.HEADINGS, *found], told, plan), "make bench-admin")
+        report.write(f"{report.listed(found, told, plan)}\n\n{PRUNED}\n\n{report.table(least)}", "make bench-admin")
 
 
 @contextmanager
@@ -65,9 +67,7 @@ def _point_at(operator):
 
     keys = {"PROFILE": "telefonica", "ISSUER": operator.issuer, "API_ROOT": f"{operator.issuer}/v1"}
     keys |= {"CLIENT_ID": CLIENT_ID, "CLIENT_SECRET": CLIENT_SECRET, "ALLOW_LOOPBACK": True}
-    every = {"number_address": [10, 600], "session": [20, 600], "address": [100, 60], "site": [1000, 60]}
-    limits = every | {"operator": [1000, 600]}
-    settings.NUMVERIFY = {"OPERATORS": {"telefonica": keys}, "DEFAULT_REGION": "ES", "RATE_LIMITS": limits}
+    settings.NUMVERIFY = {"OPERATORS": {"telefonica": keys}, "DEFAULT_REGION": "ES"}
 
 
 if __name__ == "__main__":

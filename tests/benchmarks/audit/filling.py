@@ -6,6 +6,7 @@ from numverify_django.models import VerificationAttempt
 
 DAYS = 90
 PEOPLE = 100_000
+ATTEMPTS_EACH = 20  # that a number has
 RARE = "issuer_mismatch"  # five rows
 # Of 1,000 attempts: how many of them, with which outcome and reason.
 SHARES = [
@@ -26,14 +27,14 @@ NUMBERS = """
     INSERT INTO numverify_django_verifiednumber (user_id, number, operator, first_verified_at, last_verified_at)
     SELECT id, '+346' || lpad(id::text, 8, '0'), 'telefonica', now(), now() FROM auth_user
 """
-# Nobody's digest is anybody's number's; a number has twenty attempts or so.
+# Nobody's digest is anybody's number's.
 ATTEMPTS = """
     INSERT INTO numverify_django_verificationattempt
         (reference, created_at, expires_at, claimed_at, ended_at, number_shown, number_digest, browser_digest,
          address_digest, sealed, correlator, outcome, reason, operator, operation, use, user_id, state_digest, timings)
     SELECT upper(translate(substr(md5(n::text), 1, 7), '01', 'gh')), began, began + interval '5 minutes',
            began + interval '4 seconds', began + interval '5 seconds', '•••' || lpad((n %% 100)::text, 2, '0'),
-           md5((n %% greatest(1, %(rows)s / 20))::text)::uuid, md5('browser' || n)::uuid,
+           md5((n %% greatest(1, %(rows)s / %(each)s))::text)::uuid, md5('browser' || n)::uuid,
            md5('address' || n %% 1000000)::uuid, '', gen_random_uuid(), kind.outcome,
            CASE WHEN n %% greatest(1, %(rows)s / 5) = 7 THEN %(rare)s ELSE kind.reason END,
            CASE WHEN n %% 50 = 0 THEN 'another' ELSE 'telefonica' END, 'verify',
@@ -58,7 +59,8 @@ def fill(name, rows, tell):
     with _without_indexes(connection), connection.cursor() as cursor:
         for first in range(1, rows + 1, CHUNK):
             last = min(rows, first + CHUNK - 1)
-            numbers = {"first": first, "last": last, "rows": rows, "rare": RARE, "days": DAYS, "people": PEOPLE}
+            numbers = {"first": first, "last": last, "rows": rows, "each": ATTEMPTS_EACH}
+            numbers |= {"rare": RARE, "days": DAYS, "people": PEOPLE}
             cursor.execute(ATTEMPTS, numbers)
             tell(f"{last:,} of {rows:,} attempts")
     with connection.cursor() as cursor:

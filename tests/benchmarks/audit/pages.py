@@ -18,6 +18,10 @@ from numverify_django.protocol.phone import PhoneNumber
 
 from . import choice, filling
 
+NUMBER = "+34690000001"  # of who logs in
+SEARCHED = "+34690000002"
+EVERY_LIMIT = {"number_address": [10, 600], "session": [20, 600], "address": [100, 60], "site": [1000, 60]}
+EVERY_LIMIT |= {"operator": [1000, 600]}
 LIST = "/admin/numverify_django/verificationattempt/"
 
 
@@ -82,14 +86,15 @@ def search_reference(site):
 
 
 def search_number(site):
-    """Search a number that has no attempt; its digests are looked for alike."""
-    assert site.client.post(f"{LIST}search/", {"term": "+34600000001"}, follow=True).status_code == 200
+    """Search a number that has as many attempts as most."""
+    found = site.client.post(f"{LIST}search/", {"term": SEARCHED}, follow=True)
+    assert found.content.count(b"#quote") == filling.ATTEMPTS_EACH
 
 
 def check_limits(site):
-    """Count what all five limits count, on a site that sets every one of them."""
+    """Count what the limits count, for a browser that has begun before."""
     operator = conf.get().operators[0]
-    limits.check(operator, PhoneNumber("+34600000001"), secrets.token_urlsafe(), "192.0.2.1")
+    limits.check(operator, PhoneNumber(NUMBER), secrets.token_urlsafe(), "192.0.2.1")
 
 
 def lists():
@@ -120,9 +125,9 @@ def sums():
 class Claims:
     """The claim of a callback, each of an attempt of its own."""
 
-    def open(self, site):
+    def open(self, site, number=NUMBER):
         """Open an attempt for ``site``."""
-        opened = Opened("https://site.example/callback/", "f", "/next/", "nonce", "verifier", "+34600000001")
+        opened = Opened("https://site.example/callback/", "f", "/next/", "nonce", "verifier", number)
         facts = {"operator": conf.get().operators[0], "operation": "verify", "use": Use.LOGIN, "opened": opened}
         self._state = secrets.token_urlsafe(32)
         with choice.using(site.name):
@@ -131,3 +136,9 @@ class Claims:
     def claim(self, site):
         """Claim it."""
         VerificationAttempt.objects.claim(self._state, "browser")
+
+
+def open_some(site):
+    """Open as many attempts of one number as most have."""
+    for _ in range(filling.ATTEMPTS_EACH):
+        Claims().open(site, SEARCHED)
