@@ -107,7 +107,7 @@ def require(request):
     try:
         request.session.save()  # where the browser itself keeps the session, nothing else tells that there is one
     except UpdateError as error:
-        request.session.modified = False  # nor must the answer save it: the browser may have a newer one's cookie by now
+        request.session.modified = False  # nor must the answer save it: the browser may have a newer one's by now
         raise Cancelled("the session was ended meanwhile") from error
 
 
