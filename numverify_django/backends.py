@@ -6,6 +6,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.db import IntegrityError, transaction
+from django.db.models import Manager
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
@@ -92,7 +93,7 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
     @sensitive_variables()
     def _find(self, request, attempt, claims):
         """Return the user to log in or to confirm, and whether they are new."""
-        found = list(self.filter_users_by_claims(claims)[:2])
+        found = self._users(claims, attempt.verified_number)
         if attempt.user_id is not None and attempt.user_id != request.user.pk:
             raise exceptions.UserMismatch
         if attempt.use == Use.STEP_UP:
@@ -106,6 +107,16 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         if conf.get().unknown_number == "deny":
             raise exceptions.AccountUnknown
         return self.create_user(claims), True
+
+    def _users(self, claims, known):
+        """Return the users who may be meant, two at most; ``known`` (a VerifiedNumber or None) has read the usual one.
+
+        A hook of the site's, and a manager that hides accounts, are asked.
+        """
+        hook, rows = type(self).filter_users_by_claims, self.UserModel._default_manager.get_queryset
+        if hook is NumberVerificationBackend.filter_users_by_claims and rows.__func__ is Manager.get_queryset:
+            return [known.user] if known else []
+        return list(self.filter_users_by_claims(claims)[:2])
 
     def _check(self, request, attempt, user):
         """Raise the Refused that keeps this user from logging in by SIM."""
@@ -140,13 +151,13 @@ def _has_number(user):
 
 
 def _touch(number):
-    """Date the proof of ``number``; return its VerifiedNumber, or None where it has none.
+    """Date the proof of ``number``; return its VerifiedNumber with the user, or None where it has none.
 
     The transaction begins with a write, so it waits for its turn: SQLite would let two begin by reading, and then
     refuse one of them its write.
     """
     known = VerifiedNumber.objects.filter(number=number.e164)
-    return known.get() if known.update(last_verified_at=timezone.now()) else None
+    return known.select_related("user").get() if known.update(last_verified_at=timezone.now()) else None
 
 
 @sensitive_variables()

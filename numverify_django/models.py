@@ -111,13 +111,12 @@ class AttemptManager(AuditManager):
             raise exceptions.StateUnknown from error
         if attempt.browser_digest != sealing.digest(browser):
             raise exceptions.ForeignBrowser
-        now = timezone.now()
-        mine = self.filter(pk=attempt.pk, claimed_at=None, **PENDING)
-        if mine.filter(expires_at__gt=now).update(claimed_at=now, sealed=""):
+        now, mine = timezone.now(), {"pk": attempt.pk, "claimed_at": None, **PENDING}
+        if self.filter(expires_at__gt=now, **mine).update(claimed_at=now, sealed=""):
             attempt.claimed_at, attempt.begun = now, time.monotonic()
             return attempt, Opened(**sealing.unseal(state, attempt.sealed))
         late = exceptions.Expired()
-        if mine.filter(expires_at__lte=now).update(**ending(late)):
+        if self.filter(expires_at__lte=now, **mine).update(**ending(late)):
             late.reference, late.next_url = attempt.reference_shown, sealing.unseal(state, attempt.sealed)["next_url"]
             raise late
         raise exceptions.Replayed

@@ -9,6 +9,7 @@ from django.contrib.auth import aauthenticate, authenticate, get_user_model
 from django.contrib.auth.backends import BaseBackend
 from django.core.exceptions import PermissionDenied
 from django.db import connection
+from django.db.models import Manager
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.urls import include, path
@@ -265,6 +266,17 @@ class TestHooks:
         first, second = (attempt.reference_shown for attempt in VerificationAttempt.objects.order_by("pk"))
         assert taken.replace(first, "") == mismatch.replace(second, "")
         assert not VerifiedNumber.objects.exists()
+        assert phone.user_id is None
+
+    def test_account_that_the_models_manager_hides_is_not_logged_in(self, phone, monkeypatch):
+        hidden = account()
+        manager = type(get_user_model().objects)
+        monkeypatch.setattr(
+            manager, "get_queryset", lambda self: Manager.get_queryset(self).exclude(pk=hidden.pk), raising=False
+        )
+        phone.log_in(GOOD)
+
+        assert the_end() == ("refused", "number_taken")
         assert phone.user_id is None
 
     def test_account_found_for_a_number_of_another_is_number_taken(self, phone):

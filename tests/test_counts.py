@@ -19,8 +19,8 @@ from .conftest import HOST
 TABLE = re.compile(r"(?:FROM|INTO|UPDATE)\W+(\w+)")
 ATTEMPTS, NUMBERS = VerificationAttempt._meta.db_table, VerifiedNumber._meta.db_table
 # For a person who comes back in a new browser. Of the row: the limit of their number, INSERT, read, claimed, ended.
-OURS = {ATTEMPTS: 5, NUMBERS: 2}
-DJANGOS = {"auth_user": 2}  # read, and the date of the last login
+OURS = {ATTEMPTS: 5, NUMBERS: 2}  # of the number: its date, and who has it
+DJANGOS = {"auth_user": 1}  # the date of the last login
 SESSIONS = {"db": {"django_session": 9}, "cache": {}}  # 8 are Django's; ours asks whether it was ended meanwhile
 
 
