@@ -6,7 +6,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.db import IntegrityError, transaction
-from django.db.models import Manager
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
@@ -74,7 +74,7 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         number = verification.number
         claims = {"phone_number": number.e164, "phone_number_verified": True}
         with transaction.atomic():
-            attempt.verified_number = _touch(number)
+            attempt.verified_number = _touch(number, self.UserModel._default_manager)
             user, is_new = self._find(request, attempt, claims)
             self._check(request, attempt, user)
             is_linked = _enrol(user, attempt, number)
@@ -109,13 +109,12 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         return self.create_user(claims), True
 
     def _users(self, claims, known):
-        """Return the users who may be meant, two at most; ``known`` (a VerifiedNumber or None) has read the usual one.
+        """Return the users who may be meant, two at most; ``known`` is what ``_touch`` read, which knows them already.
 
-        A hook of the site's, and a manager that hides accounts, are asked.
+        A hook of the site's is asked.
         """
-        hook, rows = type(self).filter_users_by_claims, self.UserModel._default_manager.get_queryset
-        if hook is NumberVerificationBackend.filter_users_by_claims and rows.__func__ is Manager.get_queryset:
-            return [known.user] if known else []
+        if type(self).filter_users_by_claims is NumberVerificationBackend.filter_users_by_claims:
+            return [known.user] if known and known.has_shown_user else []
         return list(self.filter_users_by_claims(claims)[:2])
 
     def _check(self, request, attempt, user):
@@ -150,14 +149,19 @@ def _has_number(user):
     return VerifiedNumber.objects.filter(user=user.pk).exists()
 
 
-def _touch(number):
+def _touch(number, users):
     """Date the proof of ``number``; return its VerifiedNumber with the user, or None where it has none.
+
+    ``has_shown_user`` tells whether ``users``, the manager of the site's accounts, shows that one.
 
     The transaction begins with a write, so it waits for its turn: SQLite would let two begin by reading, and then
     refuse one of them its write.
     """
     known = VerifiedNumber.objects.filter(number=number.e164)
-    return known.select_related("user").get() if known.update(last_verified_at=timezone.now()) else None
+    if not known.update(last_verified_at=timezone.now()):
+        return None
+    has_shown_user = Exists(users.filter(pk=OuterRef("user_id")))
+    return known.select_related("user").annotate(has_shown_user=has_shown_user).get()
 
 
 @sensitive_variables()

@@ -137,7 +137,7 @@ OPERATOR_KEYS = {
     "SEND_DEVICE": readers.flag,
     "REDIRECT_URI": readers.optional(readers.url),
     "PREFIXES": readers.prefixes,
-    "TIMEOUT": readers.positive(300),
+    "TIMEOUT": readers.positive(50),
     "ALLOW_LOOPBACK": readers.flag,
 }
 
@@ -152,8 +152,8 @@ def _load():
     found = []
     values = _read(raw, SITE_KEYS, "NUMVERIFY", found, apart={"OPERATORS"})
     operators = tuple(_operator(name, keys, found) for name, keys in raw["OPERATORS"].items())
-    if "peppers" not in values:
-        values["peppers"] = _derived_peppers()
+    # A site that sets PEPPERS late has rows under the derived ones.
+    values["peppers"] = values.get("peppers", ()) + _derived_peppers()
     if not found:
         settings = Settings(operators=_apart(operators), **values)
         found = list(_too_short_a_memory(settings))
@@ -328,7 +328,7 @@ def _address_hint(operator):
 
 
 def _derived_peppers():
-    """Return peppers from SECRET_KEY and its fallbacks, for a site that set none; a check says what that means."""
+    """Return peppers from SECRET_KEY and its fallbacks, for a site that sets none; a check says what that means."""
     keys = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
     return tuple(hmac.new(force_bytes(key), b"numverify_django.pepper", hashlib.sha256).hexdigest() for key in keys)
 

@@ -136,12 +136,12 @@ class _StrictResponse(http.client.HTTPResponse):
 class _Kept:
     """A connection that rests IDLE_MAX at most and opens within the deadline, but for resolving the operator's name.
 
-    Where the operator tells how long it keeps one that rests, it rests no longer.
+    Where the operator told how long it keeps one that rests, be it this or another of its pool, it rests no longer.
     """
 
     response_class = _StrictResponse
     used_at = 0.0
-    told = math.inf  # seconds that the operator keeps it
+    pool = None
     is_new = False
 
     def _new_conn(self):
@@ -171,12 +171,13 @@ class _Kept:
         self.is_new = False
         response = super().getresponse()
         told = KEEP_ALIVE.fullmatch(response.headers.get("keep-alive", ""))
-        self.told = int(told[1]) if told else math.inf
+        if told:
+            self.pool.kept_for = int(told[1])
         return response
 
     @property
     def is_connected(self):
-        is_rested = time.monotonic() - self.used_at < min(IDLE_MAX, self.told - MARGIN)
+        is_rested = time.monotonic() - self.used_at < min(IDLE_MAX, self.pool.kept_for - MARGIN)
         return is_rested and self._is_silent() and super().is_connected
 
     def _is_silent(self):
@@ -216,9 +217,16 @@ class _TLSConnection(_Kept, HTTPSConnection):
 class _Warm:
     """A pool whose connections may be opened before they are needed, by whoever holds the lock ``opening``."""
 
+    kept_for = math.inf  # seconds that the operator keeps a connection which rests, as it said last
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.opening = threading.Lock()
+
+    def _new_conn(self):
+        made = super()._new_conn()
+        made.pool = self
+        return made
 
     def has_connection(self):
         """Tell whether a connection rests here that may be used."""

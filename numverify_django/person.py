@@ -9,7 +9,7 @@ from operator import or_
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db import router, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.views.decorators.debug import sensitive_variables
 
 from . import conf
@@ -24,12 +24,15 @@ SEALED = "sealed: what is in it opens with a secret that its browser has, and th
 class Person:
     """Who has ``number`` (a PhoneNumber): the account it logs in to, with all its numbers, or the number alone."""
 
-    @sensitive_variables()
     def __init__(self, number):
         self.number = number
-        self._users = list(VerifiedNumber.objects.filter(number=number.e164).values_list("user", flat=True))
+        self._find()
+
+    @sensitive_variables()
+    def _find(self):
+        self._users = list(VerifiedNumber.objects.filter(number=self.number.e164).values_list("user", flat=True))
         self.numbers = VerifiedNumber.objects.filter(user__in=self._users)
-        known = {number, *(record.phone_number for record in self.numbers)}
+        known = {self.number, *(record.phone_number for record in self.numbers)}
         self._digests = [digest for one in known for digest in number_digests(one)]
 
     def records(self):
@@ -58,6 +61,7 @@ class Person:
         Returns how many rows it was, by the label of their model.
         """
         with transaction.atomic(using=router.db_for_write(VerifiedNumber)):
+            self._lock()
             found = self.count()
             pending = self._of(VerificationAttempt).filter(outcome=Outcome.PENDING)
             pending.update(**ending(Cancelled()))  # or the callback that is under way would write it all again
@@ -66,6 +70,12 @@ class Person:
                 rows.delete() if delete else _anonymise(rows)
             self.numbers.delete()
         return found
+
+    def _lock(self):
+        """Let logins by their numbers end first, and find what those wrote; a login locks its number first as well."""
+        VerifiedNumber.objects.filter(number=self.number.e164).update(number=F("number"))  # SQLite locks by no reading
+        self._find()
+        list(self.numbers.select_for_update().order_by("pk").values_list("pk"))
 
 
 @sensitive_variables()

@@ -34,7 +34,7 @@ class Chore:
 
 
 class Report(NamedTuple):
-    """What a run did: how many rows by verb, and whether nothing is left."""
+    """What a run did: how many rows by verb, and whether nothing is left but what others have locked."""
 
     done: Counter
     is_complete: bool

@@ -209,6 +209,8 @@ def test_key_overrides_its_field_and_no_other(site, key):
         changed |= dict.fromkeys(["authorization_endpoint", "token_endpoint", "jwks_uri"])
     site(**base)
     before, operator = conf.get(), the_operator()
+    if key == "PEPPERS":  # what was keyed before they were set is found still
+        changed["peppers"] += before.peppers
     site(**base | {key: written.get(key, value)})
     assert conf.get() == replace(
         before, **changed if is_of_site(key) else {"operators": (replace(operator, **changed),)}
@@ -233,8 +235,10 @@ def test_fallback_may_be_lazy(site):
 def test_peppers_come_from_secret_key_and_its_fallbacks(site, settings, kind):
     site()
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = kind("new" * 20), [kind("old" * 20)]
-    expected = [hmac.digest(key, b"numverify_django.pepper", "sha256").hex() for key in (b"new" * 20, b"old" * 20)]
-    assert conf.get().peppers == tuple(expected)
+    expected = tuple(hmac.digest(key, b"numverify_django.pepper", "sha256").hex() for key in (b"new" * 20, b"old" * 20))
+    assert conf.get().peppers == expected
+    site(PEPPERS=[PEPPER])
+    assert conf.get().peppers == (PEPPER, *expected)
 
 
 @pytest.mark.parametrize(("given", "used"), [(..., "private_key_jwt"), ("client_secret_basic", "client_secret_basic")])

@@ -12,7 +12,7 @@ from django.core.management import call_command, load_command_class
 from django.db import connection
 from docutils import nodes
 
-from numverify_django import models, pruning
+from numverify_django import conf, models, pruning
 from numverify_django.contrib.qr.models import QrLogin
 from numverify_django.models import VerificationAttempt, VerifiedNumber
 from numverify_django.person import Person
@@ -77,10 +77,11 @@ def test_snippets_of_python_are_python(settings, monkeypatch):
     assert "from numverify_django.tasks import prune" in task  # test_tasks.py runs it
     monkeypatch.setenv("NUMVERIFY_PEPPER", "n" * 32)
     monkeypatch.setenv("NUMVERIFY_PEPPER_BEFORE", "o" * 32)
-    names = {"NUMVERIFY": dict(django_settings.NUMVERIFY)}
+    names, derived = {"NUMVERIFY": dict(django_settings.NUMVERIFY)}, conf.get().peppers
     exec(f"import os\n{peppers}", names)  # noqa: S102
     settings.NUMVERIFY = names["NUMVERIFY"]
-    assert len(models.number_digests(PhoneNumber("+34600000001"))) == 2
+    assert conf.get().peppers[:2] == ("n" * 32, "o" * 32)
+    assert conf.get().peppers[2:] == derived  # of SECRET_KEY
 
 
 def test_figures_are_those_of_the_code():
@@ -170,6 +171,6 @@ class TestPartitions:
     def test_pruning_and_forgetting_go_on(self, partitioned, capsys):
         make(VerificationAttempt, 3)
         call_command("numverify_prune")
-        assert capsys.readouterr().out == "Attempts ended: 3, deleted: 3.\n"
+        assert capsys.readouterr().out == "Rows ended: 3, erased: 0, deleted: 3.\n"
         assert Person(PhoneNumber("+34600000001")).forget()["numverify_django.VerificationAttempt"] == 1
         assert VerificationAttempt.objects.get().number_digest is None

@@ -4,12 +4,16 @@ import io
 import json
 import stat
 import sys
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.db import connections
+from django.test import Client
 from django.utils import timezone
 
 from numverify_django import limits, sealing
@@ -28,6 +32,7 @@ from numverify_django.person import SEALED, Person, spelled
 from numverify_django.protocol import exceptions
 from numverify_django.protocol.phone import PhoneNumber
 
+from .conftest import HOST
 from .test_pruning import make
 
 NUMBER, SECOND, STRANGER = map(PhoneNumber, ("+34600000001", "+34600000002", "+34600000009"))
@@ -79,6 +84,7 @@ def somebody(db, settings):
     return user
 
 
+NOTHING = "Nothing is found of •••77. Is it whole, and are the PEPPERS of its time listed?"
 COUNT = {
     "numverify_django.VerificationAttempt": 3,
     "numverify_django.VerifiedNumber": 2,
@@ -117,6 +123,49 @@ class TestForget:
             attempt.succeed(None, number)
         assert phone.client.get(phone.come_back(started)).status_code in (400, 410)
         assert (VerifiedNumber.objects.count(), Person(number).count().total()) == (0, 0)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_login_that_is_being_finished_meanwhile_is_forgotten_as_well(self, phone, settings):
+        phone.log_in("600 000 001")
+        number, person = VerifiedNumber.objects.get().phone_number, []
+
+        def forget():
+            try:
+                return person[0].forget()
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(1) as pool:
+
+            def policy(request, user, attempt):
+                person.append(Person(number))
+                person.append(pool.submit(forget))
+                time.sleep(0.5)  # until it waits for this login's lock
+                return True
+
+            settings.NUMVERIFY = settings.NUMVERIFY | {"LOGIN_POLICY": policy}
+            assert phone.log_in("600 000 001")["Location"] == "/home/"
+            assert person[1].result(10)["numverify_django.VerificationAttempt"] == 2
+        assert (VerifiedNumber.objects.count(), Person(number).count().total()) == (0, 0)
+        assert set(VerificationAttempt.objects.values_list("user", "number_digest")) == {(None, None)}
+
+    def test_number_that_was_enrolled_while_somebody_typed_yes_is_forgotten(self, phone):
+        person = Person(PhoneNumber("+34600000001"))
+        phone.log_in("600 000 001")
+        person.forget()
+        assert (VerifiedNumber.objects.count(), person.count().total()) == (0, 0)
+
+    def test_share_that_is_under_way_ends_as_a_strangers(self, phone, configure):
+        configure(OPERATION="share")
+        phone.log_in("600 000 001")
+        before = phone.user_id
+        phone.client = Client(SERVER_NAME=HOST)
+        started = phone.start("", operation="share")
+        phone.sandbox.set(sim="+34600000001")
+        Person(PhoneNumber("+34600000001")).forget()
+        phone.client.get(phone.come_back(started))
+
+        assert phone.user_id not in (None, before)
 
     def test_attempts_keep_what_statistics_need_and_nothing_else(self, somebody):
         found = [rows for rows in Person(NUMBER).records() if issubclass(rows.model, AuditRow)]
@@ -227,7 +276,7 @@ class TestCommands:
 
     def test_unknown_number_is_told_and_nothing_is_asked(self, capsys):
         call_command("numverify_forget", "600 000 077")
-        assert capsys.readouterr().out == "Nothing is stored of •••77.\n"
+        assert capsys.readouterr() == ("", f"{NOTHING}\n")
 
     @pytest.mark.parametrize("command", ["numverify_forget", "numverify_export"])
     @pytest.mark.parametrize("typed", ["600 000 001 0000", "+34 600 000 001 000 000", "0600000001x", "nobody"])

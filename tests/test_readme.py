@@ -153,7 +153,7 @@ def test_site_passes_its_checks_and_migrates(project):
     assert "numverify_django.0001_initial... OK" in migrated
     assert "numverify_otp.0001_initial... OK" in migrated
     assert "numverify_qr.0001_initial... OK" in migrated
-    assert "Attempts ended: 0, deleted: 0." in run("python manage.py numverify_prune", project, **CREDENTIALS)
+    assert "Rows ended: 0, erased: 0, deleted: 0." in run("python manage.py numverify_prune", project, **CREDENTIALS)
 
 
 def shell(project, script):

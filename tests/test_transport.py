@@ -1108,6 +1108,22 @@ def accepted(server):
     return len(server.connections)
 
 
+def test_connection_opened_ahead_rests_no_longer_than_the_operator_told_another(listen):
+    server = listen(answering(http(b"{}", "200 OK", "Keep-Alive: timeout=1")))
+    get(server.url)
+    warm(server.url)
+    post(server.url)
+    assert len(server.connections) == 3
+
+
+def test_what_the_operator_told_is_remembered_where_it_does_not_say_it_again(listen):
+    server = listen(answering(http(b"{}", "200 OK", "Keep-Alive: timeout=2"), http(b"{}")))
+    for pause in (0, 0, 1.1):
+        time.sleep(pause)
+        get(server.url)
+    assert len(server.connections) == 2
+
+
 def test_connection_that_was_opened_ahead_is_used(listen):
     server = listen(answering(http()))
     warm(f"{server.url}/api")

@@ -24,7 +24,20 @@ class PersonCommand(BaseCommand):
             pass  # its text, or that of what it came from, may quote the number
         raise CommandError("This is no number: write it with + and country code, or as in DEFAULT_REGION.")
 
+    def tell_nothing(self, person):
+        """Say that nothing is found, and why that may be."""
+        text = f"Nothing is found of {person.number.masked}. Is it whole, and are the PEPPERS of its time listed?"
+        self.stderr.write(text, style_func=str)
+
 
 def asked():
     """Return the line that a person types, which is not shown, or that a program writes."""
-    return getpass.getpass("Number: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
+    return answered(getpass.getpass, "Number (not shown): ") if sys.stdin.isatty() else sys.stdin.readline().strip()
+
+
+def answered(ask, question):
+    """Return what ``ask`` (a callable) returns to ``question``, or raise CommandError where nobody answers."""
+    try:
+        return ask(question)
+    except (EOFError, KeyboardInterrupt) as error:
+        raise CommandError("Nothing was changed.") from error

@@ -572,10 +572,16 @@ def test_ad_08_old_rows_are_deleted_by_age(rows, capsys, settings):
     settings.NUMVERIFY = settings.NUMVERIFY | {"RETENTION_DAYS": 30}
     VerificationAttempt.objects.update(created_at=timezone.now() - timedelta(days=30) + timedelta(minutes=1))
     call_command("numverify_prune")
-    assert (capsys.readouterr().out, VerificationAttempt.objects.count()) == ("Attempts ended: 0, deleted: 0.\n", 1)
+    assert (capsys.readouterr().out, VerificationAttempt.objects.count()) == (
+        "Rows ended: 0, erased: 0, deleted: 0.\n",
+        1,
+    )
     VerificationAttempt.objects.update(created_at=timezone.now() - timedelta(days=30))
     call_command("numverify_prune")
-    assert (capsys.readouterr().out, VerificationAttempt.objects.count()) == ("Attempts ended: 0, deleted: 1.\n", 0)
+    assert (capsys.readouterr().out, VerificationAttempt.objects.count()) == (
+        "Rows ended: 0, erased: 0, deleted: 1.\n",
+        0,
+    )
     assert VerifiedNumber.objects.exists()  # an account's, and no audit
 
 

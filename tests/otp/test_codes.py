@@ -721,7 +721,7 @@ class TestPruning:
         call_command("numverify_prune")
         row = only_row()
         assert (row.outcome, row.sealed, CodeDevice.objects.count()) == ("expired", "", 0)
-        assert capsys.readouterr().out == "Attempts ended: 1, deleted: 0.\n"
+        assert capsys.readouterr().out == "Rows ended: 1, erased: 2, deleted: 0.\n"
 
         move(days=91)
         call_command("numverify_prune")

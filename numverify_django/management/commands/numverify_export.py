@@ -21,7 +21,10 @@ class Command(PersonCommand):
 
     def handle(self, *args, number, output, **options):
         """Write it to standard output, or to a new file."""
-        text = json.dumps(self.person(number).export(), cls=DjangoJSONEncoder, indent=2, ensure_ascii=False)
+        person = self.person(number)
+        if not person.count().total():
+            self.tell_nothing(person)
+        text = json.dumps(person.export(), cls=DjangoJSONEncoder, indent=2, ensure_ascii=False)
         if output is None:
             self.stdout.write(text)
             return

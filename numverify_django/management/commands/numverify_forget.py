@@ -2,7 +2,7 @@
 
 from django.core.management.base import CommandError
 
-from ..person import PersonCommand
+from ..person import PersonCommand, answered
 
 
 class Command(PersonCommand):
@@ -21,7 +21,7 @@ class Command(PersonCommand):
         person = self.person(number)
         count, masked = person.count(), person.number.masked
         if not count.total():
-            self.stdout.write(f"Nothing is stored of {masked}.")
+            self.tell_nothing(person)
             return
         self.stdout.write(f"{masked} and all that is its account's: {told(count)}.")
         if interactive:
@@ -36,9 +36,5 @@ def told(count):
 
 def confirm(what):
     """Raise CommandError unless a person types yes."""
-    try:
-        answer = input(f"{what}? Type 'yes': ")
-    except EOFError:
-        answer = ""
-    if answer != "yes":
+    if answered(input, f"{what}? Type 'yes': ") != "yes":
         raise CommandError("Nothing was changed.")

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from numverify_django import models, pruning, rollup
-from numverify_django.pruning import DELETED, ENDED
+from numverify_django.pruning import DELETED, ENDED, ERASED
 
 WIDTH = 40  # of the bar
 
@@ -25,7 +25,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args, seconds, dry_run, verbosity, **options):
-        """Prune, and tell both counts; a verbosity of 0 tells nothing."""
+        """Prune, and tell what was done; a verbosity of 0 tells nothing."""
         now = timezone.now()
         chores = models.chores(now)
         if dry_run:
@@ -35,12 +35,11 @@ class Command(BaseCommand):
             done, is_complete = pruning.run(chores, seconds, bar.advance)
         if verbosity:
             rest = "" if is_complete else " Time is up: the next run goes on."
-            self.stdout.write(f"Attempts ended: {done[ENDED]}, deleted: {done[DELETED]}.{rest}")
+            self.stdout.write(f"Rows ended: {done[ENDED]}, erased: {done[ERASED]}, deleted: {done[DELETED]}.{rest}")
 
     def _tell(self, chores):
         for chore in chores:
-            if chore.verb in (ENDED, DELETED):
-                self.stdout.write(f"{chore.rows.model._meta.label}: {chore.rows.count()} would be {chore.verb}.")
+            self.stdout.write(f"{chore.rows.model._meta.label}: {chore.rows.count()} would be {chore.verb}.")
 
 
 def duration(text):
