@@ -16,6 +16,8 @@ from . import conf, session, signals
 from .models import Use, VerifiedNumber
 from .protocol import exceptions
 
+CONFIRMING = (Use.STEP_UP, Use.REVERIFY)  # who is signed in already
+
 
 class NumberVerificationBackend(OIDCAuthenticationBackend):
     """Log in the account of the number that the operator vouches for.
@@ -96,7 +98,7 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         found = self._users(claims, attempt.verified_number)
         if attempt.user_id is not None and attempt.user_id != request.user.pk:
             raise exceptions.UserMismatch
-        if attempt.use == Use.STEP_UP:
+        if attempt.use in CONFIRMING:
             return _confirmed(request.user, found), False
         if len(found) > 1:
             raise exceptions.NumberTaken

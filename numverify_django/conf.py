@@ -56,6 +56,7 @@ class Settings:
     trusted_proxies: tuple = ()
     allow_staff: bool = False
     login_policy: Callable | None = None
+    reverify_after: float | None = None  # seconds
     code_sender: Callable | None = None
 
     def operator(self, name):
@@ -108,6 +109,7 @@ SITE_KEYS = {
     "REDIRECT_MODE": readers.one_of("redirect", "interstitial"),
     "TRUSTED_PROXIES": readers.networks,
     "ALLOW_STAFF": readers.flag,
+    "REVERIFY_AFTER": readers.optional(readers.positive(31_622_400)),
     "LOGIN_POLICY": readers.optional(readers.callable_or_path),
     "CODE_SENDER": readers.optional(readers.callable_or_path),
 }

@@ -1,4 +1,4 @@
-"""``request.number_verification`` on every request, and the redirect that a view's StepUpRequired asks for."""
+"""``request.number_verification`` on every request, and the redirects of StepUpRequired and REVERIFY_AFTER."""
 
 from urllib.parse import urlencode
 
@@ -6,11 +6,13 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 
-from . import conf, flow, pages
+from . import conf, flow, navigation, pages, reverify
 from .models import Use
 from .protocol import profiles
 from .protocol.exceptions import NumberVerifyError
 from .session import NumberVerification, StepUpRequired, own_number
+
+SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")  # methods that change nothing (RFC 9110 9.2.1)
 
 
 class NumberVerificationMiddleware:
@@ -23,6 +25,18 @@ class NumberVerificationMiddleware:
         request.number_verification = NumberVerification(request)
         return self.get_response(request)
 
+    def process_view(self, request, view, args, kwargs):
+        """Ask for the SIM again where a proof grew old; a script is told, as it cannot go to the operator."""
+        is_page = request.method == "GET" and navigation.is_page(request) and not navigation.is_led_here(request)
+        if not (is_page or navigation.is_script(request)) or _is_ours(request) or not reverify.is_due(request):
+            return None
+        if not is_page:
+            return pages.guard(_told(request))
+        if _has_own_page(request):
+            return None
+        answer = reverify.begin(request)
+        return answer and pages.guard(answer)
+
     def process_exception(self, request, exception):
         """Answer StepUpRequired: log in, confirm on our page, or go to the operator at once."""
         if not isinstance(exception, StepUpRequired):
@@ -33,30 +47,50 @@ class NumberVerificationMiddleware:
             return pages.guard(pages.show_refusal(request, error, request.get_full_path()))
 
     def _answer(self, request):
+        if navigation.is_script(request) or not navigation.is_page(request):
+            return _told(request)
         here = request.get_full_path()
-        if _is_fetch(request):
-            return JsonResponse({"error": "step_up_required", "login_url": reverse("numverify:login")}, status=403)
         if not request.user.is_authenticated:
             return redirect_to_login(here)
         return self._confirm(request, here)
 
     def _confirm(self, request, here):
+        if request.method not in SAFE:
+            form_url = _referring_page(request, here)
+            return HttpResponseRedirect(_confirm_url(pages.with_next(reverse("numverify:again"), form_url)))
         number = own_number(request.user)
-        is_foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"  # another site's link must cost nothing
-        has_own_page = pages.login_template(request) != pages.LOGIN  # a desktop has no SIM, and is offered a QR code
-        if request.method != "GET" or number is None or is_foreign or has_own_page:
-            query = {"next": here, "confirm": "yes"}
-            return HttpResponseRedirect(f"{reverse('numverify:login')}?{urlencode(query)}")
+        if request.method != "GET" or number is None or navigation.is_led_here(request) or _has_own_page(request):
+            return HttpResponseRedirect(_confirm_url(here))
         operator = profiles.select(conf.get().operators, number)
         attempt, url = flow.begin(request, operator, number, use=Use.STEP_UP, next_url=here, user=request.user)
         return pages.leave(request, attempt, url, here)
 
 
-def _is_fetch(request):
-    """Tell whether a script, a frame or a prefetch asks, which must start nothing: only a person's navigation may.
+def _confirm_url(next_url):
+    return f"{reverse('numverify:login')}?{urlencode({'next': next_url, 'confirm': 'yes'})}"
 
-    A browser too old to say so is believed: its session cookie, SameSite=Lax, goes with no foreign subrequest.
-    """
-    navigates = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
-    is_page = request.headers.get("Sec-Fetch-Dest", "document") == "document"
-    return not (navigates and is_page) or pages.is_prefetch(request)
+
+def step_up_facts(request):
+    """Return what a script is told: where a person confirms, who is led back to the page that the script runs on."""
+    return {"error": "step_up_required", "authorization_url": _confirm_url(_referring_page(request, ""))}
+
+
+def _told(request):
+    facts = step_up_facts(request)
+    # A header as well, as those who know mozilla-django-oidc look for one.
+    return JsonResponse(facts, status=403, headers={"authorization_url": facts["authorization_url"]})
+
+
+def _referring_page(request, otherwise):
+    """Return the page of this site that the request comes from, or ``otherwise``."""
+    referer = request.headers.get("Referer", "")
+    return referer if pages.is_safe(request, referer) else pages.safe_next(request, otherwise)
+
+
+def _has_own_page(request):
+    """Tell whether this browser has a better page than ours: a desktop has no SIM, and is offered a QR code."""
+    return pages.login_template(request) != pages.LOGIN
+
+
+def _is_ours(request):
+    return any(name.partition("_")[0] == "numverify" for name in request.resolver_match.app_names)

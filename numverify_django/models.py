@@ -160,8 +160,11 @@ PENDING = {"outcome__endswith": Outcome.PENDING}
 
 
 class Use(models.TextChoices):
+    """What a number is proved for. REVERIFY is a STEP_UP that nobody asked for: REVERIFY_AFTER did."""
+
     LOGIN = "login", pgettext_lazy("numverify", "Log in")
     STEP_UP = "step_up", _("Confirm")
+    REVERIFY = "reverify", _("Confirm again")
     FILL = "fill", _("Fill a form")
     QR = "qr", _("Log in on another device")
 

@@ -59,10 +59,7 @@ def group_of(reason):
 
 def safe_next(request, candidate):
     """Return ``candidate`` where it leads to this site, else LOGIN_REDIRECT_URL."""
-    hosts, https = {request.get_host()}, request.is_secure()
-    # Not a relative one: "#top" would lead back to the callback's own address, with its code.
-    is_whole = (candidate or "").startswith(("/", "http://", "https://"))
-    if is_whole and url_has_allowed_host_and_scheme(candidate, allowed_hosts=hosts, require_https=https):
+    if is_safe(request, candidate):
         return candidate
     try:
         return resolve_url(django_settings.LOGIN_REDIRECT_URL)
@@ -70,9 +67,12 @@ def safe_next(request, candidate):
         return "/"
 
 
-def is_prefetch(request):
-    """Tell whether the browser asks ahead of a person, who may never come."""
-    return "Sec-Purpose" in request.headers or "Purpose" in request.headers
+def is_safe(request, url):
+    """Tell whether ``url`` (text or None) leads to this site."""
+    hosts, https = {request.get_host()}, request.is_secure()
+    # Not a relative one: "#top" would lead back to the callback's own address, with its code.
+    is_whole = (url or "").startswith(("/", "http://", "https://"))
+    return is_whole and url_has_allowed_host_and_scheme(url, allowed_hosts=hosts, require_https=https)
 
 
 def guard(response):

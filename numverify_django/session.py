@@ -242,13 +242,20 @@ class NumberVerification:
         """The name of the operator that vouched, or None."""
         return self._proof["operator"] if self.is_verified else None
 
+    def is_old(self, age):
+        """Tell whether a number of this user was proved in this session, but longer than ``age`` (seconds) ago."""
+        return self._proof is not None and not self._is_within(age) and self.is_verified
+
     def is_fresh(self, max_age=None):
         """Tell whether the proof is at most ``max_age`` old (seconds or a timedelta; None for any age)."""
         if not self.is_verified:
             return False
         if isinstance(max_age, timedelta):
             max_age = max_age.total_seconds()
-        return max_age is None or -SKEW <= time.time() - self._proof["at"] <= max_age
+        return max_age is None or self._is_within(max_age)
+
+    def _is_within(self, age):
+        return -SKEW <= time.time() - self._proof["at"] <= age
 
     @cached_property
     def filled(self):

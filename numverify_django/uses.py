@@ -80,6 +80,14 @@ class StepUp(Purpose):
         admit(request, claimed.attempt, verification)
 
 
+class Reverify(StepUp):
+    """Confirm it on the way to a page that does not need it: whatever comes of it, the page comes next."""
+
+    def is_told_there(self, error):
+        """Nothing is told: the proof stays old, and nobody is logged out."""
+        return True
+
+
 class Fill(Purpose):
     """Let the number wait for a form of the site."""
 
@@ -107,7 +115,7 @@ class Absent(Purpose):
 
 
 ABSENT = Absent()
-TABLE = {Use.LOGIN: LogIn(), Use.STEP_UP: StepUp(), Use.FILL: Fill()}
+TABLE = {Use.LOGIN: LogIn(), Use.STEP_UP: StepUp(), Use.REVERIFY: Reverify(), Use.FILL: Fill()}
 
 
 def register(use, purpose):

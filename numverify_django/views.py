@@ -14,7 +14,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.generic import View
 
-from . import conf, flow, pages, session, uses
+from . import conf, flow, navigation, pages, session, uses
 from .forms import PhoneNumberForm
 from .models import Outcome, Use
 from .protocol import profiles
@@ -169,7 +169,7 @@ class CallbackView(NumberVerificationView):
 
     def get(self, request):
         """Finish the attempt that this callback belongs to, or say why it cannot be."""
-        if pages.is_prefetch(request):  # which spends nothing: what failed is asked again when the person comes
+        if navigation.is_prefetch(request):  # which spends nothing: what failed is asked again when the person comes
             flow.forget_query(request)
             return pages.show_failure(request, pages.NOT_OPEN, "", status=400)
         if _is_without_strict_cookies(request):
@@ -241,3 +241,16 @@ class FailedView(NumberVerificationView):
         context["own_number"] = session.own_number(request.user)
         context |= uses.of(attempt).failure(next_url)
         return pages.show_failure(request, pages.group_of(attempt.reason), next_url, **context)
+
+
+class AgainView(NumberVerificationView):
+    """Where a person comes back to whose form was stopped by StepUpRequired: nothing sends it for them."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request):
+        """Say that the form waits to be sent; to whom nothing was confirmed lately, show its page."""
+        next_url = pages.safe_next(request, request.GET.get("next"))
+        if not request.number_verification.is_fresh(conf.get().attempt_lifetime):
+            return HttpResponseRedirect(next_url)
+        return pages.show(request, "again.html", next_url)

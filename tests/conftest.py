@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -222,3 +223,10 @@ def empty_cache():
 def phone(db, configure, sandbox):
     """A phone in front of a site whose operator is the sandbox."""
     return Phone(sandbox)
+
+
+@pytest.fixture
+def free_port():
+    """A port that nobody listens on."""
+    with socket.create_server((HOST, 0)) as server:
+        return server.getsockname()[1]

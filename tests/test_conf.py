@@ -139,7 +139,7 @@ def test_defaults_are_those_of_a_careful_site(site):
         **{"operators": (the_operator(),), "peppers": conf.get().peppers},
         **{"unknown_number": "create", "default_region": None, "fallback_url": "", "store_number": "masked"},
         **{"attempt_lifetime": 300, "retention_days": 90, "redirect_mode": "redirect", "trusted_proxies": ()},
-        **{"allow_staff": False, "login_policy": None, "code_sender": None},
+        **{"allow_staff": False, "login_policy": None, "code_sender": None, "reverify_after": None},
         "rate_limits": {
             **{"number_address": (10, 600), "session": (20, 600), "code_number": (10, 3600)},
             **dict.fromkeys(["address", "site", "operator"]),
@@ -188,6 +188,7 @@ OVERRIDES = {
     **{"PREFIXES": ["+34"], "TIMEOUT": 2.5, "ALLOW_LOOPBACK": True},
     **{"UNKNOWN_NUMBER": "deny", "DEFAULT_REGION": "DE", "FALLBACK_URL": "/accounts/login/", "STORE_NUMBER": "full"},
     **{"PEPPERS": [PEPPER, PEPPER[::-1]], "ATTEMPT_LIFETIME": 60, "RETENTION_DAYS": 7, "ALLOW_STAFF": True},
+    **{"REVERIFY_AFTER": 86_400},
     **{"REDIRECT_MODE": "interstitial", "LOGIN_POLICY": policy, "CODE_SENDER": policy},
     "RATE_LIMITS": MappingProxyType(conf.RATE_LIMITS | {"session": (3, 60), "site": (9, 9), "number_address": None}),
     "TRUSTED_PROXIES": [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1")],
@@ -217,7 +218,10 @@ def test_key_overrides_its_field_and_no_other(site, key):
     )
 
 
-@pytest.mark.parametrize("key", ["DEFAULT_REGION", "LOGIN_POLICY", "REDIRECT_URI", "RESPONSE_ISS", "PURPOSE", "SCOPES"])
+NONE = ["DEFAULT_REGION", "LOGIN_POLICY", "REVERIFY_AFTER", "REDIRECT_URI", "RESPONSE_ISS", "PURPOSE", "SCOPES"]
+
+
+@pytest.mark.parametrize("key", NONE)
 def test_default_that_is_none_may_be_written_out(site, key):
     site()
     before = conf.get()
@@ -284,6 +288,7 @@ WRONG = {
     **dict.fromkeys([*CHOICES, "UNKNOWN_NUMBER", "STORE_NUMBER", "REDIRECT_MODE"], CHOICE),
     **dict.fromkeys(["PKCE", "HASHED", "SEND_DEVICE", "ALLOW_LOOPBACK", "ALLOW_STAFF"], (None, *FLAG)),
     **dict.fromkeys(["TIMEOUT", "ATTEMPT_LIFETIME", "RETENTION_DAYS"], NUMBER),
+    "REVERIFY_AFTER": [value for value in NUMBER if value is not None],
     "PURPOSE": ["", "FraudPreventionAndDetection", "dpv:", "dpv:A ", "dpv:A dpv:B", 5],
     "SCOPES": [*LIST, [], ["openid"], ["dpv:A", "dpv:B"], ["dpv:A dpv:B"], ["dpv:A", ""]],
     "PREFIXES": [*LIST, [""], ["34"], ["+"], ["+034"], ["+34x"], ["+٣٤"], None],

@@ -63,13 +63,6 @@ def test_page_that_asks_for_the_number_asks_nothing(returning):
     assert statements(lambda: returning.client.get("/numverify/login/")) == {}
 
 
-@pytest.fixture
-def free_port():
-    """A port that nobody listens on."""
-    with socket.create_server((HOST, 0)) as server:
-        return server.getsockname()[1]
-
-
 def test_start_opens_a_connection_that_its_callback_finds(phone):
     phone.start("600 000 001")  # and so the documents are known
     connections._forget()

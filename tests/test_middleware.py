@@ -3,6 +3,7 @@
 import html
 import uuid
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -16,7 +17,7 @@ from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views import View
 
-from numverify_django.decorators import number_verified_required
+from numverify_django.decorators import NumberVerifiedMixin, number_verified_required
 from numverify_django.models import VerificationAttempt, VerifiedNumber
 from numverify_django.session import StepUpRequired
 
@@ -55,6 +56,41 @@ class PayView(View):
     post = get
 
 
+@number_verified_required(max_age=300)
+class DecoratedView(View):
+    def get(self, request):
+        return pay(request)
+
+    post = get
+
+
+class MixedView(NumberVerifiedMixin, View):
+    max_age = timedelta(minutes=5)
+
+    def get(self, request):
+        return pay(request)
+
+    post = get
+
+
+class AnyAgeView(NumberVerifiedMixin, View):
+    def get(self, request):
+        return pay(request)
+
+
+class AsyncView(NumberVerifiedMixin, View):
+    max_age = 300
+
+    async def get(self, request):
+        return HttpResponse(LET_THROUGH)
+
+
+@number_verified_required(max_age=300)
+class DecoratedAsyncView(View):
+    async def get(self, request):
+        return HttpResponse(LET_THROUGH)
+
+
 def pay_by_hand(request):
     """Write first and ask then, as a view may that learns late what it needs."""
     Group.objects.create(name=uuid.uuid4())
@@ -78,6 +114,11 @@ urlpatterns = [
     path("function/", number_verified_required(max_age=300)(pay)),
     path("timedelta/", number_verified_required(max_age=timedelta(minutes=5))(pay)),
     path("class/", PayView.as_view()),
+    path("decorated/", DecoratedView.as_view()),
+    path("mixed/", MixedView.as_view()),
+    path("any-age/", AnyAgeView.as_view()),
+    path("async-mixed/", AsyncView.as_view()),
+    path("async-decorated/", DecoratedAsyncView.as_view()),
     path("async/", number_verified_required(max_age=300)(pay_async)),
     path("by-hand/", pay_by_hand),
     path("denied/", fail_with(PermissionDenied("ours is a subclass of it"))),
@@ -85,8 +126,9 @@ urlpatterns = [
     path("broken/", fail_with(ZeroDivisionError("not ours"))),
     path("numverify/", include("numverify_django.urls")),
 ]
-ANY_AGE = ["/bare/", "/called/"]
-WITH_MAX_AGE = ["/function/", "/timedelta/", "/class/", "/async/", "/by-hand/"]
+ANY_AGE = ["/bare/", "/called/", "/any-age/"]
+CLASSES = ["/class/", "/decorated/", "/mixed/", "/async-mixed/", "/async-decorated/"]
+WITH_MAX_AGE = ["/function/", "/timedelta/", *CLASSES, "/async/", "/by-hand/"]
 
 
 def sign_in(phone, number=None):
@@ -103,6 +145,11 @@ def is_at_operator(response, sandbox):
 def confirm(phone, path):
     """Ask for ``path`` as an account whose number is known, and return the answer to the callback."""
     return phone.client.get(phone.come_back(phone.client.get(path)))
+
+
+def again(form):
+    """Return where a person comes back to whose ``form`` was stopped."""
+    return f"/numverify/again/?{urlencode({'next': form})}"
 
 
 def the_end():
@@ -207,13 +254,13 @@ def test_max_age_that_no_proof_can_meet_is_an_error_of_the_developer(max_age):
 
 
 class TestPost:
-    @pytest.mark.parametrize("path", ["/function/", "/class/"])
+    @pytest.mark.parametrize("path", ["/function/", "/class/", "/decorated/", "/mixed/"])
     @pytest.mark.parametrize("number", [None, "+34600000001"])
     def test_post_gets_the_page_and_starts_nothing(self, phone, path, number):
         sign_in(phone, number)
         asked = phone.client.post(f"{path}?to=1", {"to": "somebody"})
 
-        assert query_of(asked["Location"]) == {"next": f"{path}?to=1", "confirm": "yes"}
+        assert query_of(asked["Location"]) == {"next": again(f"{path}?to=1"), "confirm": "yes"}
         page = phone.page(asked).content.decode()
         assert "<h1>Confirm it's you</h1>" in page
         assert ('name="phone_number"' in page) is (number is None)
@@ -224,9 +271,38 @@ class TestPost:
         asked = phone.client.post("/function/", {"to": "somebody"})
         response = phone.log_in("", next=query_of(asked["Location"])["next"])
 
-        assert response["Location"] == "/function/"
+        assert response["Location"] == again("/function/")
+        page = phone.page(response).content.decode()
+        assert "<h1>Confirmed. Now send it again</h1>" in page
+        assert "Your form has not been sent yet." in page
+        assert '<a class="numverify-button" href="/function/">Back to the form</a>' in page
         assert phone.client.get("/function/").content == LET_THROUGH
         assert not Group.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("referer", "form"),
+        [
+            (f"http://{HOST}/by-hand/?of=form", f"http://{HOST}/by-hand/?of=form"),
+            ("https://evil.example/form/", "/function/"),
+            ("javascript:alert(1)", "/function/"),
+            ("", "/function/"),
+        ],
+    )
+    def test_person_comes_back_to_the_page_that_has_the_form(self, phone, referer, form):
+        sign_in(phone, "+34600000001")
+        asked = phone.client.post("/function/", {"to": "somebody"}, headers={"Referer": referer})
+        assert query_of(asked["Location"])["next"] == again(form)
+        phone.log_in("", next=again(form))
+        assert f'href="{form}"' in phone.client.get(again(form)).content.decode()
+
+    def test_nobody_is_told_that_they_confirmed_who_did_not(self, phone):
+        sign_in(phone, "+34600000001")
+        for visitor in (phone, Phone(phone.sandbox)):
+            assert visitor.client.get(again("/function/"))["Location"] == "/function/"
+            assert visitor.client.get(again("https://evil.example/"))["Location"] == "/home/"
+        phone.log_in("")
+        grow_old(phone, 310)
+        assert phone.client.get(again("/function/"))["Location"] == "/function/"
 
     def test_post_with_a_fresh_proof_is_done(self, phone):
         phone.log_in(GOOD)
@@ -256,7 +332,9 @@ def test_script_frame_or_prefetch_starts_nothing(phone, sandbox, number, headers
     response = phone.client.get("/function/", headers=headers)
 
     assert response.status_code == 403
-    assert response.json() == {"error": "step_up_required", "login_url": "/numverify/login/"}
+    url = "/numverify/login/?next=%2Fhome%2F&confirm=yes"
+    assert response.json() == {"error": "step_up_required", "authorization_url": url}
+    assert response["authorization_url"] == url
     assert "no-store" in response["Cache-Control"]
     assert sandbox.log() == []
     assert not VerificationAttempt.objects.exists()

@@ -103,6 +103,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("login", "Log in"),
                             ("step_up", "Confirm"),
+                            ("reverify", "Confirm again"),
                             ("fill", "Fill a form"),
                             ("qr", "Log in on another device"),
                         ],

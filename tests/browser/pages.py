@@ -121,6 +121,13 @@ def confirm_error(visitor):
     visitor.confirm("12")
 
 
+def send_again(visitor):
+    """Log in, and come to where a form waits that was stopped before."""
+    visitor.log_in()
+    visitor.page.wait_for_url("**/home/")
+    visitor.open("/numverify/again/?next=/order/")
+
+
 def already(visitor):
     back = visitor.wait_at_operator()
     for _ in range(2):
@@ -276,6 +283,7 @@ PAGES = {
         Page("confirm-first", CONFIRM, confirm_first),
         Page("confirm-error", CONFIRM, confirm_error),
         Page("checking", "Checking your SIM", lambda visitor: visitor.wait_at_operator()),
+        Page("again", "Confirmed. Now send it again", send_again),
         Page("already", "You're already logged in", already),
         *failures(),
         Page("unfinished-alone", FAILED["unfinished"], unfinished_alone),

@@ -1,10 +1,13 @@
 """What people do in front of the pages: by keyboard, without scripts, under a strict policy, in two browsers."""
 
 import re
-from urllib.parse import urlsplit
+from datetime import timedelta
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.sessions.backends.db import SessionStore
+from django.db.models import F
 from playwright.sync_api import expect
 
 from numverify_django.models import VerificationAttempt
@@ -41,6 +44,38 @@ def test_login_by_keyboard(phone):
 
     assert phone.path == "/home/"
     assert VerificationAttempt.objects.get().outcome == "verified"
+
+
+def test_form_that_was_stopped_is_sent_by_the_person(phone):
+    phone.sign_in(account())
+    phone.open("/order/")
+    phone.press("Pay")
+    phone.press("Confirm with this phone")
+    expect(phone.page.get_by_role("heading", level=1)).to_have_text("Confirmed. Now send it again")
+    phone.page.get_by_role("link", name="Back to the form").click()
+    phone.page.wait_for_url("**/order/")
+    phone.press("Pay")
+
+    expect(phone.page.get_by_role("heading", level=1)).to_have_text("Paid")
+
+
+def test_old_proof_is_renewed_on_the_way_to_a_page_and_not_for_a_script(phone):
+    phone.configure(site={"REVERIFY_AFTER": 3600})
+    phone.watch.expected = "403 (Forbidden)"
+    phone.log_in()
+    phone.page.wait_for_url("**/home/")
+    store = SessionStore(next(cookie["value"] for cookie in phone.context.cookies() if cookie["name"] == "sessionid"))
+    store["numverify"]["proof"]["at"] -= 4000
+    store.save()
+    VerificationAttempt.objects.update(created_at=F("created_at") - timedelta(seconds=4000))
+    status, told = phone.page.evaluate("fetch('/filled/').then(async answer => [answer.status, await answer.json()])")
+    assert (status, VerificationAttempt.objects.count()) == (403, 1)
+    assert told["authorization_url"] == f"/numverify/login/?{urlencode({'next': phone.page.url, 'confirm': 'yes'})}"
+    phone.open("/filled/")
+
+    assert phone.path == "/filled/"
+    assert VerificationAttempt.objects.latest("pk").use == "reverify"
+    assert phone.page.evaluate("fetch('/filled/').then(answer => answer.status)") == 200
 
 
 @pytest.mark.parametrize("mode", ["redirect", "interstitial"])

@@ -3,6 +3,9 @@
 from django.http import HttpResponse
 from django.middleware.csrf import get_token
 from django.urls import path
+from django.views.decorators.http import require_POST
+
+from numverify_django.decorators import number_verified_required
 
 from ..urls import urlpatterns as pages
 
@@ -21,6 +24,26 @@ def join(request):
     return HttpResponse(JOIN.format(token=get_token(request)))
 
 
+ORDER = """<!doctype html>
+<html lang="en"><title>Order</title>
+<h1>Order</h1>
+<form method="post" action="/pay/">
+  <input type="hidden" name="csrfmiddlewaretoken" value="{token}">
+  <button>Pay</button>
+</form>
+"""
+
+
+def order(request):
+    return HttpResponse(ORDER.format(token=get_token(request)))
+
+
+@require_POST
+@number_verified_required(max_age=300)
+def pay(request):
+    return HttpResponse("<!doctype html><html lang=en><title>Paid</title><h1>Paid</h1>")
+
+
 def password(request):
     return HttpResponse("The other way in")
 
@@ -31,6 +54,8 @@ def favicon(request):
 
 urlpatterns = [
     path("join/", join),
+    path("order/", order),
+    path("pay/", pay),
     path("accounts/login/", password),
     path("favicon.ico", favicon),
     *pages,

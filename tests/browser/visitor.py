@@ -101,7 +101,7 @@ class Visitor:
         with self.page.expect_navigation():
             button.click()
 
-    def log_in(self, number=GOOD):
+    def log_in(self, number=SIM):
         """Type the number on the login page of phones, and press the first button."""
         self.open("/numverify/login/?device=phone")
         self.send(number)
@@ -138,7 +138,7 @@ class Visitor:
         self.page.unroute(f"{self.sandbox.url}/**")
         return self.sandbox.authorize(answered.value.url)
 
-    def ask_for_qr_code(self, number=GOOD):
+    def ask_for_qr_code(self, number=SIM):
         """Type the number on the login page of desktops, and press the first button."""
         self.open("/numverify/login/")
         self.send(number)
@@ -149,7 +149,7 @@ class Visitor:
         (code,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)))
         return code.text
 
-    def ask_for_code(self, number=GOOD):
+    def ask_for_code(self, number=SIM):
         """Ask for a code by text message; return the list that such messages are put into."""
         messages = []
         self.configure(site={"CODE_SENDER": lambda number, text: messages.append(text)})

@@ -108,6 +108,7 @@ class Trial:
     may_spend: float = TIMEOUT + 1
     others: set = field(default_factory=set)  # primary keys (text) of who logged in by another way
     is_told_elsewhere: bool = False  # the case itself puts the number into tables that are not ours
+    is_silent: bool = False  # what was refused is told on no page
     device: str = ""  # whose page the last one is, where there are two
     spent: float = 0.0  # seconds, of the slowest answer
     grown: int = 0  # KiB
@@ -220,7 +221,8 @@ class Trial:
 
     def check_page(self):
         """Every refusal of one page group shows the same text, whatever the reason."""
-        if self.expected and self.expected[-1] not in (("verified", ""), ("pending", ""), ("abandoned", "cancelled")):
+        untold = (("verified", ""), ("pending", ""), ("abandoned", "cancelled"))
+        if self.expected and self.expected[-1] not in untold and not self.is_silent:
             text = self.responses[-1].content.decode()
             references = [
                 row.reference_shown for row in VerificationAttempt.objects.all() if row.reference_shown in text

@@ -1,0 +1,1 @@
+"""For sites with Django REST framework (extra ``drf``)."""

@@ -1,0 +1,29 @@
+"""What a browser's headers say of a request: a person navigates, a script asks, or nobody came yet (Fetch Metadata)."""
+
+
+def is_page(request):
+    """Tell whether a person navigates here, and no frame, image or prefetch: only that may start anything.
+
+    A browser too old to say so is believed: its session cookie, SameSite=Lax, goes with no foreign subrequest.
+    """
+    navigates = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+    is_document = request.headers.get("Sec-Fetch-Dest", "document") == "document"
+    return navigates and is_document and not is_script(request) and not is_prefetch(request)
+
+
+def is_script(request):
+    """Tell whether a script asks, which cannot go to the operator and come back."""
+    destination = request.headers.get("Sec-Fetch-Dest")
+    if destination is not None:
+        return destination == "empty"
+    return request.headers.get("X-Requested-With") == "XMLHttpRequest" or not request.accepts("text/html")
+
+
+def is_prefetch(request):
+    """Tell whether the browser asks ahead of a person, who may never come."""
+    return "Sec-Purpose" in request.headers or "Purpose" in request.headers
+
+
+def is_led_here(request):
+    """Tell whether another site led here, whose links must cost nothing."""
+    return request.headers.get("Sec-Fetch-Site") == "cross-site"
