@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.encoding import force_bytes
 from django.utils.module_loading import import_string
@@ -154,8 +155,7 @@ def _load():
     found = []
     values = _read(raw, SITE_KEYS, "NUMVERIFY", found, apart={"OPERATORS"})
     operators = tuple(_operator(name, keys, found) for name, keys in raw["OPERATORS"].items())
-    # A site that sets PEPPERS late has rows under the derived ones.
-    values["peppers"] = values.get("peppers", ()) + _derived_peppers()
+    values["peppers"] = _with_derived(values.get("peppers", ()))
     if not found:
         settings = Settings(operators=_apart(operators), **values)
         found = list(_too_short_a_memory(settings))
@@ -327,6 +327,16 @@ def _address_hint(operator):
     if operator.allow_loopback:
         return "Use https, or for an operator on this machine the same scheme, host and port as ISSUER."
     return "Use https. For an operator on this machine set ALLOW_LOOPBACK, which only DEBUG implies."
+
+
+def _with_derived(peppers):
+    """Return ``peppers`` and those of SECRET_KEY: a site that set none before has rows under these."""
+    try:
+        return peppers + _derived_peppers()
+    except ImproperlyConfigured:  # an image is built, and checked, without SECRET_KEY
+        if not peppers:
+            raise
+        return peppers
 
 
 def _derived_peppers():

@@ -1,9 +1,10 @@
-"""The process that prunes the large table while logins go on: it prints what that took, as JSON."""
+"""The process that prunes the large table as the command does, while logins go on; it prints JSON."""
 
 import json
 import resource
 import sys
 import time
+from datetime import timedelta
 
 import django
 
@@ -33,14 +34,18 @@ def main():
     from django.db import connection
     from django.utils import timezone
 
-    from numverify_django import models, pruning
+    from numverify_django import models, pruning, rollup
 
     settings.NUMVERIFY = settings.NUMVERIFY | {"RETENTION_DAYS": int(sys.argv[1])}
-    chores, watch, memory, begun = models.chores(timezone.now()), Watch(), _most_memory(), time.perf_counter()
+    now, watch, memory = timezone.now(), Watch(), _most_memory()
+    models.AttemptHour.objects.filter(began_at__gt=now - timedelta(days=1)).delete()  # as a daily run finds it
+    began = time.perf_counter()
+    rollup.prune(now)
+    counted = time.perf_counter()
     with connection.execute_wrapper(watch):
-        report = pruning.run(chores, tell=watch.tell)
-    seconds, deleted = time.perf_counter() - begun, report.done[pruning.DELETED]
-    told = {"seconds": seconds, "longest": max(watch.took), "memory": _most_memory() - memory, "deleted": deleted}
+        report = pruning.run(models.chores(now), tell=watch.tell)
+    told = {"counting": counted - began, "seconds": time.perf_counter() - counted, "longest": max(watch.took)}
+    told |= {"memory": _most_memory() - memory, "deleted": report.done[pruning.DELETED]}
     sys.stdout.write(json.dumps(told))
 
 
