@@ -98,6 +98,8 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         found = self._users(claims, attempt.verified_number)
         if attempt.user_id is not None and attempt.user_id != request.user.pk:
             raise exceptions.UserMismatch
+        if attempt.use == Use.REVERIFY and found != [request.user]:
+            raise exceptions.UserMismatch  # nor is it added as a first number, which nobody asked for
         if attempt.use in CONFIRMING:
             return _confirmed(request.user, found), False
         if len(found) > 1:

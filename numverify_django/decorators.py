@@ -1,10 +1,11 @@
 """Guards for views: a decorator, and a mixin for classes."""
 
-import asyncio
 from datetime import timedelta
 from functools import partial, wraps
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.cache import add_never_cache_headers
 from django.utils.decorators import method_decorator
 
 from .session import StepUpRequired
@@ -15,7 +16,9 @@ def number_verified_required(max_age=None):
 
     Others raise StepUpRequired: the middleware asks them to log in, or to prove their number and come back. Without
     ``max_age``, or without parentheses, any proof of this session will do. It guards functions, asynchronous ones too,
-    and classes. Raises ValueError for an age that is over before it begins.
+    and classes; what they answer is kept in no cache. Raises ValueError for an age that is over before it begins, and
+    ImproperlyConfigured for a view of Django REST framework, which has a permission: whose token it takes is not known
+    before.
     """
     if callable(max_age):
         return _guarded(max_age, None)
@@ -35,33 +38,40 @@ class NumberVerifiedMixin:
 
 
 def _guarded(view, max_age):
+    owner = _owner(view)
+    if hasattr(owner, "authentication_classes"):
+        raise ImproperlyConfigured("guard this view with numverify_django.contrib.drf.permissions.NumberVerified")
     if isinstance(view, type):
         return method_decorator(partial(_guarded, max_age=max_age), name="dispatch")(view)
+    if iscoroutinefunction(view) or getattr(owner, "view_is_async", False):
 
-    async def guarded_later(request, *args, **kwargs):
-        await sync_to_async(_check)(request, max_age)
-        return await view(request, *args, **kwargs)
+        @wraps(view)
+        async def guarded(request, *args, **kwargs):
+            await sync_to_async(_check)(request, max_age)
+            return _uncached(await view(request, *args, **kwargs))
+    else:
 
-    if iscoroutinefunction(view):
-        return wraps(view)(guarded_later)
-
-    @wraps(view)
-    def guarded(request, *args, **kwargs):
-        if _is_asynchronous():  # a class whose handlers are: its dispatch returns what they are awaited for
-            return guarded_later(request, *args, **kwargs)
-        _check(request, max_age)
-        return view(request, *args, **kwargs)
+        @wraps(view)
+        def guarded(request, *args, **kwargs):
+            _check(request, max_age)
+            return _uncached(view(request, *args, **kwargs))
 
     return guarded
 
 
-def _is_asynchronous():
-    try:
-        return bool(asyncio.get_running_loop())
-    except RuntimeError:
-        return False
+def _owner(view):
+    """Return the class that ``view`` is, or is made of, or whose method it is; None for a plain function."""
+    if isinstance(view, type):
+        return view
+    made_of = getattr(view, "cls", None) or getattr(view, "view_class", None)
+    return made_of or getattr(getattr(view, "func", view), "__self__", None)  # method_decorator wraps in a partial
 
 
 def _check(request, max_age):
     if not request.number_verification.is_fresh(max_age):
         raise StepUpRequired(max_age)
+
+
+def _uncached(response):
+    add_never_cache_headers(response)
+    return response

@@ -6,7 +6,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 
-from . import conf, flow, navigation, pages, reverify
+from . import conf, flow, navigation, pages, reverify, session
 from .models import Use
 from .protocol import profiles
 from .protocol.exceptions import NumberVerifyError
@@ -26,13 +26,14 @@ class NumberVerificationMiddleware:
         return self.get_response(request)
 
     def process_view(self, request, view, args, kwargs):
-        """Ask for the SIM again where a proof grew old; a script is told, as it cannot go to the operator."""
-        is_page = request.method == "GET" and navigation.is_page(request) and not navigation.is_led_here(request)
-        if not (is_page or navigation.is_script(request)) or _is_ours(request) or not reverify.is_due(request):
+        """Ask for the SIM again where a proof grew old; a script is told, until its person has opened a page."""
+        is_page, is_script = navigation.is_page(request), navigation.is_script(request)
+        if not (is_page or is_script) or _is_ours(request) or not reverify.is_due(request):
             return None
-        if not is_page:
+        if is_script:
             return pages.guard(_told(request))
-        if _has_own_page(request):
+        session.note_try(request)
+        if request.method != "GET" or navigation.is_led_here(request) or _has_own_page(request):
             return None
         answer = reverify.begin(request)
         return answer and pages.guard(answer)
@@ -56,6 +57,7 @@ class NumberVerificationMiddleware:
 
     def _confirm(self, request, here):
         if request.method not in SAFE:
+            session.note_stopped(request)
             form_url = _referring_page(request, here)
             return HttpResponseRedirect(_confirm_url(pages.with_next(reverse("numverify:again"), form_url)))
         number = own_number(request.user)
@@ -72,7 +74,9 @@ def _confirm_url(next_url):
 
 def step_up_facts(request):
     """Return what a script is told: where a person confirms, who is led back to the page that the script runs on."""
-    return {"error": "step_up_required", "authorization_url": _confirm_url(_referring_page(request, ""))}
+    page = _referring_page(request, "")
+    url = _confirm_url(page) if request.user.is_authenticated else redirect_to_login(page).url
+    return {"error": "step_up_required", "authorization_url": url}
 
 
 def _told(request):

@@ -117,7 +117,8 @@ class AttemptManager(AuditManager):
             return attempt, Opened(**sealing.unseal(state, attempt.sealed))
         late = exceptions.Expired()
         if self.filter(expires_at__lte=now, **mine).update(**ending(late)):
-            late.reference, late.next_url = attempt.reference_shown, sealing.unseal(state, attempt.sealed)["next_url"]
+            late.use, late.reference = attempt.use, attempt.reference_shown
+            late.next_url = sealing.unseal(state, attempt.sealed)["next_url"]
             raise late
         raise exceptions.Replayed
 

@@ -12,11 +12,16 @@ def is_page(request):
 
 
 def is_script(request):
-    """Tell whether a script asks, which cannot go to the operator and come back."""
-    destination = request.headers.get("Sec-Fetch-Dest")
-    if destination is not None:
-        return destination == "empty"
-    return request.headers.get("X-Requested-With") == "XMLHttpRequest" or not request.accepts("text/html")
+    """Tell whether a script asks, which cannot go to the operator and come back.
+
+    A link to download is neither script nor page. Where a browser does not say what asks, other headers tell.
+    """
+    headers = request.headers
+    if "Sec-Fetch-Dest" in headers:
+        is_empty = headers["Sec-Fetch-Dest"] == "empty"
+        return is_empty and headers.get("Sec-Fetch-Mode") != "navigate" and not is_prefetch(request)
+    says_so = headers.get("X-Requested-With") == "XMLHttpRequest" or "HX-Request" in headers
+    return says_so or "text/html" not in headers.get("Accept", "text/html")
 
 
 def is_prefetch(request):

@@ -111,6 +111,30 @@ def require(request):
         raise Cancelled("the session was ended meanwhile") from error
 
 
+def note_try(request):
+    """Remember that this session's proof was tried to be renewed, or that it could not be; at once, for other tabs."""
+    _remember(request, tried=time.time())
+    _save_now(request)
+
+
+def was_tried(request, seconds):
+    """Tell whether ``note_try`` was called less than ``seconds`` ago."""
+    return -SKEW <= time.time() - request.session.get(KEY, {}).get("tried", 0) <= seconds
+
+
+def note_stopped(request):
+    """Remember that a form of this session was stopped, until ``was_stopped`` is asked."""
+    _remember(request, stopped=True)
+
+
+def was_stopped(request):
+    """Tell whether ``note_stopped`` was called, and forget it."""
+    found = request.session.get(KEY, {}).get("stopped", False)
+    if found:
+        _remember(request, stopped=False)
+    return found
+
+
 def record_filled(request, attempt):
     """Remember that ``attempt`` holds a number for a form of this session."""
     _remember(request, filled=attempt.pk)

@@ -83,6 +83,12 @@ class StepUp(Purpose):
 class Reverify(StepUp):
     """Confirm it on the way to a page that does not need it: whatever comes of it, the page comes next."""
 
+    def require(self, request, attempt):
+        """Raise UserMismatch as well where the number was removed meanwhile: nobody asked to add it again."""
+        super().require(request, attempt)
+        if not request.number_verification.is_verified:
+            raise UserMismatch
+
     def is_told_there(self, error):
         """Nothing is told: the proof stays old, and nobody is logged out."""
         return True

@@ -212,6 +212,8 @@ class CallbackView(NumberVerificationView):
             return pages.show(request, "already.html", pages.safe_next(request, ""), status=409)
         if isinstance(error, Expired):
             next_url = pages.safe_next(request, error.next_url)
+            if uses.of(error).is_told_there(error):
+                return HttpResponseRedirect(next_url)
             return pages.show_failure(request, pages.NOT_OPEN, next_url, status=410, reference=error.reference)
         status = 410 if isinstance(error, Replayed) else 400
         return pages.show_failure(request, pages.group_of(error.code), "", status=status)
@@ -249,8 +251,9 @@ class AgainView(NumberVerificationView):
     http_method_names = ["get", "head"]
 
     def get(self, request):
-        """Say that the form waits to be sent; to whom nothing was confirmed lately, show its page."""
+        """Say once that the form waits to be sent; whom it does not concern, or no more, show the form's page."""
         next_url = pages.safe_next(request, request.GET.get("next"))
-        if not request.number_verification.is_fresh(conf.get().attempt_lifetime):
+        is_confirmed = request.number_verification.is_fresh(conf.get().attempt_lifetime)
+        if not (is_confirmed and session.was_stopped(request)):
             return HttpResponseRedirect(next_url)
         return pages.show(request, "again.html", next_url)

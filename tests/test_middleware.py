@@ -301,6 +301,19 @@ class TestPost:
             assert visitor.client.get(again("/function/"))["Location"] == "/function/"
             assert visitor.client.get(again("https://evil.example/"))["Location"] == "/home/"
         phone.log_in("")
+        assert phone.client.get(again("/function/"))["Location"] == "/function/"  # no form of theirs was stopped
+
+    def test_form_waits_once(self, phone):
+        sign_in(phone, "+34600000001")
+        phone.client.post("/function/", {"to": "somebody"})
+        phone.log_in("")
+        assert phone.client.get(again("/function/")).status_code == 200
+        assert phone.client.get(again("/function/"))["Location"] == "/function/"
+
+    def test_form_waits_for_no_old_proof(self, phone):
+        sign_in(phone, "+34600000001")
+        phone.client.post("/function/", {"to": "somebody"})
+        phone.log_in("")
         grow_old(phone, 310)
         assert phone.client.get(again("/function/"))["Location"] == "/function/"
 
@@ -408,9 +421,11 @@ class TestOtherEndings:
         callback, session = phone.come_back(phone.client.get("/function/")), phone.client.session
         del session["_auth_user_id"]
         session.save()
+        phone.sandbox.reset()
         phone.client.get(callback)
 
         assert the_end() == ("refused", "user_mismatch")
+        assert phone.sandbox.hops() == []  # before anything is paid for
         assert phone.user_id is None
         assert VerificationAttempt.objects.get().user == user
 
@@ -452,3 +467,15 @@ def test_atomic_requests_undo_what_the_view_wrote_and_keep_the_attempt(phone, sa
     assert response["Location"] == "/by-hand/"
     assert phone.client.get("/by-hand/").content == LET_THROUGH
     assert Group.objects.count() == 1
+
+
+@pytest.mark.parametrize("path", ["/function/", "/async/", "/decorated/", "/async-mixed/"])
+def test_what_is_guarded_is_kept_in_no_cache(phone, path):
+    phone.log_in(GOOD)
+    assert "no-store" in phone.client.get(path)["Cache-Control"]
+
+
+def test_script_of_a_visitor_is_told_the_sites_own_login_page(phone, settings):
+    settings.LOGIN_URL = "/password/"
+    response = phone.client.get("/function/", headers={"Sec-Fetch-Dest": "empty", "Sec-Fetch-Mode": "cors"})
+    assert (response.status_code, response.json()["authorization_url"]) == (403, "/password/?next=/home/")

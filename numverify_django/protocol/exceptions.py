@@ -216,7 +216,7 @@ class Expired(Abandoned):
     """The attempt is older than ATTEMPT_LIFETIME."""
 
     code = "expired"
-    reference = next_url = ""  # texts, for the page that its own browser is shown
+    use = reference = next_url = ""  # texts, for what its own browser is shown
 
 
 class Cancelled(Abandoned):

@@ -1,6 +1,5 @@
 """Permissions for views of Django REST framework."""
 
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 
 from ...middleware import step_up_facts
@@ -14,7 +13,6 @@ class NumberVerified(BasePermission):
     """
 
     def has_permission(self, request, view):
-        """Tell whether the proof is fresh, or raise what the answer says."""
-        if not request.number_verification.is_fresh(getattr(view, "number_max_age", None)):
-            raise PermissionDenied(step_up_facts(request))
-        return True
+        """Tell whether the proof is fresh; if not, ``message`` is what the answer says."""
+        self.message = step_up_facts(request)
+        return request.number_verification.is_fresh(getattr(view, "number_max_age", None))
