@@ -6,11 +6,10 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 
-from . import conf, flow, navigation, pages, reverify, session
+from . import flow, navigation, pages, reverify, session
 from .models import Use
-from .protocol import profiles
 from .protocol.exceptions import NumberVerifyError
-from .session import NumberVerification, StepUpRequired, own_number
+from .session import NumberVerification, StepUpRequired
 
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")  # methods that change nothing (RFC 9110 9.2.1)
 
@@ -60,11 +59,10 @@ class NumberVerificationMiddleware:
             session.note_stopped(request)
             form_url = _referring_page(request, here)
             return HttpResponseRedirect(_confirm_url(pages.with_next(reverse("numverify:again"), form_url)))
-        number = own_number(request.user)
-        if request.method != "GET" or number is None or navigation.is_led_here(request) or _has_own_page(request):
+        own = session.own(request.user)
+        if request.method != "GET" or own is None or navigation.is_led_here(request) or _has_own_page(request):
             return HttpResponseRedirect(_confirm_url(here))
-        operator = profiles.select(conf.get().operators, number)
-        attempt, url = flow.begin(request, operator, number, use=Use.STEP_UP, next_url=here, user=request.user)
+        attempt, url = flow.begin(request, own.operator, own.number, use=Use.STEP_UP, next_url=here, user=request.user)
         return pages.leave(request, attempt, url, here)
 
 

@@ -6,6 +6,7 @@ import secrets
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from django.conf import settings as django_settings
 from django.contrib.auth import load_backend, login
@@ -190,13 +191,24 @@ def kept_values(request, reference):
     return kept(browser_of(request), attempt) | {"operator": attempt.operator} if attempt else {}
 
 
-def own_number(user):
-    """Return the PhoneNumber that ``user`` proved last, or None where there is none that an operator serves now."""
-    if not user.is_authenticated:
+class Own(NamedTuple):
+    """The number that somebody proved last, and the operator to ask about it."""
+
+    number: PhoneNumber
+    operator: profiles.Operator
+
+
+def own(user):
+    """Return the Own of ``user``, or None where they have no number that an operator serves now.
+
+    The operator is the one that vouched for it before, as long as the site has it.
+    """
+    record = user.is_authenticated and VerifiedNumber.objects.filter(user=user.pk).order_by("-last_verified_at").first()
+    if not record:
         return None
-    record = VerifiedNumber.objects.filter(user=user.pk).order_by("-last_verified_at").first()
-    is_served = record and profiles.select(conf.get().operators, record.phone_number)
-    return record.phone_number if is_served else None
+    number, settings = record.phone_number, conf.get()
+    operator = profiles.select(settings.offered(record.operator), number) or profiles.select(settings.operators, number)
+    return Own(number, operator) if operator else None
 
 
 def is_proved_since(request, moment):

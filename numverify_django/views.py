@@ -97,9 +97,10 @@ class LoginView(NumberVerificationView):
             if not {"number", "next"} <= kept.keys():  # a number that fills a form is for that form alone
                 return self.ask(request, request.POST.get("next", ""))
             return self.begin(request, PhoneNumber(kept["number"]), kept["next"], kept["operator"])
-        own = session.own_number(request.user)
+        own = session.own(request.user)
         if own and not typed:
-            return self.begin(request, own, request.POST.get("next"), request.POST.get("operator"))
+            chosen = request.POST.get("operator") or own.operator.name
+            return self.begin(request, own.number, request.POST.get("next"), chosen)
         form = PhoneNumberForm(request.POST)
         if not form.is_valid():
             return self._show(request, form, status=400)
@@ -126,7 +127,7 @@ class LoginView(NumberVerificationView):
             "form": form,
             "share": profiles.select(conf.get().operators, None) is not None,
             "use": Use.STEP_UP if request.user.is_authenticated else Use.LOGIN,
-            "own_number": (own := session.own_number(request.user)),
+            "own_number": (own := session.own(request.user)) and own.number,
             "may_enrol": own is None and (conf.get().allow_staff or not getattr(request.user, "is_staff", False)),
         }
         next_url = pages.safe_next(request, form["next"].value())
@@ -240,7 +241,7 @@ class FailedView(NumberVerificationView):
         kept = session.kept(session.browser_of(request), attempt)
         next_url = kept.get("next", "")
         context = {"reference": attempt.reference_shown, "retry": "number" in kept, "operation": attempt.operation}
-        context["own_number"] = session.own_number(request.user)
+        context["own_number"] = session.own(request.user)
         context |= uses.of(attempt).failure(next_url)
         return pages.show_failure(request, pages.group_of(attempt.reason), next_url, **context)
 

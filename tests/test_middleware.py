@@ -126,6 +126,7 @@ urlpatterns = [
     path("broken/", fail_with(ZeroDivisionError("not ours"))),
     path("numverify/", include("numverify_django.urls")),
 ]
+LOGIN = "/numverify/login/"
 ANY_AGE = ["/bare/", "/called/", "/any-age/"]
 CLASSES = ["/class/", "/decorated/", "/mixed/", "/async-mixed/", "/async-decorated/"]
 WITH_MAX_AGE = ["/function/", "/timedelta/", *CLASSES, "/async/", "/by-hand/"]
@@ -428,6 +429,30 @@ class TestOtherEndings:
         assert phone.sandbox.hops() == []  # before anything is paid for
         assert phone.user_id is None
         assert VerificationAttempt.objects.get().user == user
+
+
+class TestOperators:
+    """Of several the one that vouched for a number is asked again; another may not."""
+
+    @pytest.fixture
+    def bound(self, phone, settings):
+        """A phone signed in to an account whose number the second of two operators enrolled."""
+        (keys,) = settings.NUMVERIFY["OPERATORS"].values()
+        settings.NUMVERIFY = settings.NUMVERIFY | {"OPERATORS": {"first": keys, "second": keys}}
+        phone.client.force_login(account("+34600000001", operator="second"))
+        return phone
+
+    @pytest.mark.parametrize("starts", [lambda client: client.get("/function/"), lambda client: client.post(LOGIN)])
+    def test_the_one_that_enrolled_the_number_is_asked(self, bound, starts):
+        bound.client.get(bound.come_back(starts(bound.client)))
+        assert VerificationAttempt.objects.get().operator == "second"
+        assert the_end() == ("verified", "")
+
+    def test_another_is_asked_where_the_site_left_that_one(self, bound, settings):
+        (keys, _) = settings.NUMVERIFY["OPERATORS"].values()
+        settings.NUMVERIFY = settings.NUMVERIFY | {"OPERATORS": {"third": keys}}
+        bound.client.get(bound.come_back(bound.client.get("/function/")))
+        assert the_end() == ("refused", "operator_not_bound")
 
 
 class TestExceptions:
