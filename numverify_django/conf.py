@@ -50,6 +50,7 @@ class Settings:
     fallback_url: str = ""
     store_number: str = "masked"
     peppers: tuple[str, ...] = field(default=(), repr=False)
+    former_peppers: tuple[str, ...] = field(default=(), repr=False)  # of before PEPPERS was set
     attempt_lifetime: int = 300  # seconds
     retention_days: int = 90
     rate_limits: Mapping[str, tuple[int, int] | None] = field(default_factory=lambda: RATE_LIMITS)
@@ -155,7 +156,10 @@ def _load():
     found = []
     values = _read(raw, SITE_KEYS, "NUMVERIFY", found, apart={"OPERATORS"})
     operators = tuple(_operator(name, keys, found) for name, keys in raw["OPERATORS"].items())
-    values["peppers"] = _with_derived(values.get("peppers", ()))
+    if "peppers" in values:
+        values["former_peppers"] = _former_peppers()
+    else:
+        values["peppers"] = _derived_peppers()
     if not found:
         settings = Settings(operators=_apart(operators), **values)
         found = list(_too_short_a_memory(settings))
@@ -329,20 +333,17 @@ def _address_hint(operator):
     return "Use https. For an operator on this machine set ALLOW_LOOPBACK, which only DEBUG implies."
 
 
-def _with_derived(peppers):
-    """Return ``peppers`` and those of SECRET_KEY: a site that set none before has rows under these."""
-    try:
-        return peppers + _derived_peppers()
-    except ImproperlyConfigured:  # an image is built, and checked, without SECRET_KEY
-        if not peppers:
-            raise
-        return peppers
-
-
 def _derived_peppers():
     """Return peppers from SECRET_KEY and its fallbacks, for a site that sets none; a check says what that means."""
     keys = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
     return tuple(hmac.new(force_bytes(key), b"numverify_django.pepper", hashlib.sha256).hexdigest() for key in keys)
+
+
+def _former_peppers():
+    try:
+        return _derived_peppers()
+    except ImproperlyConfigured:  # an image is built, and checked, without SECRET_KEY
+        return ()
 
 
 def _reset(*, setting, **kwargs):

@@ -366,7 +366,7 @@ class VerifiedNumber(models.Model):
 
     def note_subscriber(self, subscriber):
         """Record the operator's customer (text, "" where unknown) and tell whether it was another one before."""
-        newest, *older = [sealing.digest(subscriber, pepper) for pepper in conf.get().peppers]
+        newest, *older = [sealing.digest(subscriber, pepper) for pepper in every_pepper()]
         if not subscriber or self.subscriber_digest == newest:
             return False
         before, self.subscriber_digest = self.subscriber_digest, newest
@@ -404,3 +404,13 @@ def number_columns(number):
 def number_digests(number):
     """Return the keyed digests that ``number`` (a PhoneNumber) has or had, one a pepper, newest first."""
     return [sealing.digest(number.e164, pepper) for pepper in conf.get().peppers]
+
+
+def known_digests(number):
+    """Return those, and the ones of before PEPPERS was set: for looking a person up, and not for limits."""
+    return [sealing.digest(number.e164, pepper) for pepper in every_pepper()]
+
+
+def every_pepper():
+    """Return every pepper that a row may be under, newest first."""
+    return conf.get().peppers + conf.get().former_peppers

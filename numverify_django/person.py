@@ -13,7 +13,7 @@ from django.db.models import F, Q
 from django.views.decorators.debug import sensitive_variables
 
 from . import conf
-from .models import AuditRow, Outcome, VerificationAttempt, VerifiedNumber, audits, ending, number_digests
+from .models import AuditRow, Outcome, VerificationAttempt, VerifiedNumber, audits, ending, known_digests
 from .protocol.exceptions import Cancelled, Misconfigured
 from .protocol.phone import InvalidNumber, PhoneNumber
 
@@ -33,7 +33,7 @@ class Person:
         self._users = list(VerifiedNumber.objects.filter(number=self.number.e164).values_list("user", flat=True))
         self.numbers = VerifiedNumber.objects.filter(user__in=self._users)
         known = {self.number, *(record.phone_number for record in self.numbers)}
-        self._digests = [digest for one in known for digest in number_digests(one)]
+        self._digests = [digest for one in known for digest in known_digests(one)]
 
     def records(self):
         """Return a queryset for each model of this package that is about people: the rows about them, of any pepper."""

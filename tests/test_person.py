@@ -100,6 +100,21 @@ def strangers():
     return {label: rows for label, rows in Person(STRANGER).export().items() if rows}
 
 
+def test_peppers_that_are_set_late_lose_nobody(db, settings, admin_client):
+    user = get_user_model().objects.create_user("somebody")
+    record = VerifiedNumber.objects.enrol(user, SECOND, "sandbox")
+    record.note_subscriber("the-subscriber")
+    rows_of(NUMBER)
+    rotate(settings, NEW)
+
+    assert Person(NUMBER).count()["numverify_django.VerificationAttempt"] == 1
+    assert record.note_subscriber("the-subscriber") is False
+    found = admin_client.post("/admin/numverify_django/verificationattempt/search/", {"term": NUMBER.e164}, follow=True)
+    assert found.context["cl"].result_count == 1
+    Person(NUMBER).forget()
+    assert Person(NUMBER).count().total() == 0
+
+
 class TestForget:
     def test_person_is_gone_from_every_model_and_nobody_else_is(self, somebody):
         before = strangers()

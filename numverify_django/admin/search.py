@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.apps import apps
 from django.views.decorators.debug import sensitive_variables
 
-from ..models import REFERENCE_ALPHABET, AuditRow, VerificationAttempt, number_digests
+from ..models import REFERENCE_ALPHABET, AuditRow, VerificationAttempt, known_digests
 from ..person import spelled
 
 KEY = "numverify_found"
@@ -53,7 +53,7 @@ def model_of(reference):
 def remember(request, number):
     """Return the key under which this session, and nobody else, finds ``number`` for a while."""
     key = secrets.token_urlsafe(9)
-    found = {"digests": [digest.hex for digest in number_digests(number)], "shown": number.masked, "at": time.time()}
+    found = {"digests": [digest.hex for digest in known_digests(number)], "shown": number.masked, "at": time.time()}
     kept = [*request.session.get(KEY, {}).items(), (key, found)]
     request.session[KEY] = dict(kept[-KEPT:])
     return key
