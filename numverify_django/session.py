@@ -113,9 +113,14 @@ def require(request):
 
 
 def note_try(request):
-    """Remember that this session's proof was tried to be renewed, or that it could not be; at once, for other tabs."""
+    """Remember that this session's proof was tried to be renewed, or that it could not be; at once, for other tabs.
+
+    The answer does not save it once more: where another tab gave the session a new key meanwhile, it would be a 400.
+    """
     _remember(request, tried=time.time())
-    _save_now(request)
+    request.session.modified = False  # unless the store is the cookie itself: saving sets it again
+    with suppress(UpdateError):
+        request.session.save()
 
 
 def was_tried(request, seconds):

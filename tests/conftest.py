@@ -147,6 +147,7 @@ class Browser:
         self.site = site
         self._http = requests.Session()
         self._http.trust_env = False
+        self._http.headers["Accept"] = "text/html,application/xhtml+xml,*/*;q=0.8"
 
     def get(self, path, **options):
         """Return the answer to a GET of ``path`` or of a whole URL."""
