@@ -117,7 +117,8 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
 
         A hook of the site's is asked.
         """
-        if type(self).filter_users_by_claims is NumberVerificationBackend.filter_users_by_claims:
+        hook = getattr(self.filter_users_by_claims, "__func__", None)  # an instance may have its own
+        if hook is NumberVerificationBackend.filter_users_by_claims:
             return [known.user] if known and known.has_shown_user else []
         return list(self.filter_users_by_claims(claims)[:2])
 

@@ -196,7 +196,9 @@ def test_br_01_subrequest_of_a_guarded_page_starts_no_step_up(trial):
         assert trial.visitor.client.get("/payment/", headers=headers).status_code == 403
     for method in ("head", "options", "post", "put", "delete"):
         answer = getattr(trial.visitor.client, method)("/payment/")
-        assert (answer.status_code, answer["Location"]) == (302, f"{LOGIN}?next=%2Fpayment%2F&confirm=yes")
+        back = "/payment/" if method in ("head", "options") else "/numverify/again/?next=%2Fpayment%2F"
+        query = urlencode({"next": back, "confirm": "yes"})
+        assert (answer.status_code, answer["Location"]) == (302, f"{LOGIN}?{query}")
     trial.verified()
 
 
@@ -1381,7 +1383,8 @@ def test_br_23_script_is_not_told_the_number(trial):
     age_proof(trial.visitor)
     answer = trial.visitor.client.get("/payment/", headers={"Sec-Fetch-Mode": "cors"})
 
-    assert answer.json() == {"error": "step_up_required", "login_url": LOGIN}
+    url = f"{LOGIN}?next=%2Fhome%2F&confirm=yes"
+    assert answer.json() == {"error": "step_up_required", "authorization_url": url}
     trial.verified(SHARED)
 
 
