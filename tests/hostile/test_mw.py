@@ -209,6 +209,7 @@ def test_mw_01_step_up_that_proves_nothing_is_denied(trial, act, reason):
 
     assert (is_denied(trial), proof(trial), trial.visitor.user_id) == (True, before, user_id)
     trial.responses.pop()
+    trial.device = "on the way to the payment"  # where its page leads back to
     trial.refused(reason, calls=[*HONEST, *AGAIN])
 
 
@@ -273,6 +274,7 @@ def test_mw_02_step_up_fails_closed(trial):
     assert "You are still logged in" in page.content.decode()
     assert (is_denied(trial), proof(trial), trial.visitor.user_id) == (True, before, user_id)
     trial.responses.pop()
+    trial.device = "on the way to the payment"
     trial.refused("operator_unavailable", calls=[*HONEST, "token"])
 
 
