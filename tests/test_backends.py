@@ -268,17 +268,6 @@ class TestHooks:
         assert not VerifiedNumber.objects.exists()
         assert phone.user_id is None
 
-    def test_account_that_the_models_manager_hides_is_not_logged_in(self, phone, monkeypatch):
-        hidden = account()
-        manager = type(get_user_model().objects)
-        monkeypatch.setattr(
-            manager, "get_queryset", lambda self: Manager.get_queryset(self).exclude(pk=hidden.pk), raising=False
-        )
-        phone.log_in(GOOD)
-
-        assert the_end() == ("refused", "number_taken")
-        assert phone.user_id is None
-
     def test_account_found_for_a_number_of_another_is_number_taken(self, phone):
         owner = account()
         get_user_model().objects.create_user("namesake", email="34600000001@sim.example")
@@ -321,3 +310,13 @@ def test_two_first_logins_of_one_number_make_one_account(phone, sandbox, setting
     assert VerifiedNumber.objects.get().user == user
     attempts = VerificationAttempt.objects.values_list("outcome", "user", "operator")
     assert list(attempts) == [("verified", user.pk, conf.get().operators[0].name)] * 2
+
+
+def test_account_that_the_models_manager_hides_is_not_logged_in(phone, monkeypatch):
+    hidden = account()
+    shown = lambda self: Manager.get_queryset(self).exclude(pk=hidden.pk)  # noqa: E731
+    monkeypatch.setattr(type(get_user_model().objects), "get_queryset", shown, raising=False)
+    phone.log_in(GOOD)
+
+    assert the_end() == ("refused", "number_taken")
+    assert phone.user_id is None

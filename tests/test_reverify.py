@@ -33,7 +33,14 @@ def plain(request):
     return HttpResponse("plain")
 
 
+def page_while_another_tab_proves(request):
+    """Answer while the session gets a new key elsewhere: its old row is gone."""
+    type(request.session)(request.session.session_key).delete()
+    return HttpResponse("a page")
+
+
 urlpatterns = [
+    path("meanwhile/", page_while_another_tab_proves),
     path("plain/", plain),
     path("page/", page),
     path("numverify/qr/", include("numverify_django.contrib.qr.urls")),
@@ -309,6 +316,11 @@ def test_database_that_takes_no_attempt_hides_no_page(old, caplog):
     with connection.execute_wrapper(refuse):
         assert old.client.get(HERE).content == b"GET False"
     assert "a number is not verified again: OperationalError" in caplog.text
+
+
+def test_page_in_flight_comes_where_another_tab_gives_the_session_a_new_key(old):
+    response = old.client.get("/meanwhile/", headers=NAVIGATION | {"Sec-Fetch-Site": "cross-site"})
+    assert (response.status_code, response.content) == (200, b"a page")
 
 
 def test_page_of_a_visitor_stays_cacheable(old):
