@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
-from . import conf, pruning, sealing
+from . import conf, pruning, sealing, statements
 from .protocol import exceptions
 from .protocol.messages import Secret
 from .protocol.phone import E164, PhoneNumber
@@ -105,22 +105,40 @@ class AttemptManager(AuditManager):
 
         Raises StateUnknown, ForeignBrowser, Replayed or Expired; a foreign browser changes nothing.
         """
-        try:
-            attempt = self.get(state_digest=sealing.digest(state))
-        except self.model.DoesNotExist as error:
-            raise exceptions.StateUnknown from error
-        if attempt.browser_digest != sealing.digest(browser):
-            raise exceptions.ForeignBrowser
-        now, mine = timezone.now(), {"pk": attempt.pk, "claimed_at": None, **PENDING}
-        if self.filter(expires_at__gt=now, **mine).update(claimed_at=now, sealed=""):
-            attempt.claimed_at, attempt.begun = now, time.monotonic()
-            return attempt, Opened(**sealing.unseal(state, attempt.sealed))
+        digests = {"state_digest": sealing.digest(state), "browser_digest": sealing.digest(browser)}
+        take, now = self._take_at_once if statements.are_known(self.model) else self._take, timezone.now()
+        attempt = take(now, **digests)
+        if attempt is None:
+            raise self._refusal(state, now, **digests)
+        attempt.begun = time.monotonic()
+        return attempt, Opened(**sealing.unseal(state, attempt.was_sealed))
+
+    def _take_at_once(self, now, **digests):
+        return statements.claim(self, now=now, pending=Outcome.PENDING.value, **digests)
+
+    def _take(self, now, **digests):
+        """Claim and return the pending attempt of these digests, or None; what was sealed is its ``was_sealed``."""
+        attempt = self.filter(**digests).first()
+        mine = {"pk": attempt and attempt.pk, "claimed_at": None, "expires_at__gt": now, **PENDING}
+        if attempt is None or not self.filter(**mine).update(claimed_at=now, sealed=""):
+            return None
+        attempt.claimed_at, attempt.sealed, attempt.was_sealed = now, "", attempt.sealed
+        return attempt
+
+    def _refusal(self, state, now, state_digest, browser_digest):
+        """Return why there is nothing to claim; an attempt that is too late is ended."""
+        attempt = self.filter(state_digest=state_digest).first()
+        if attempt is None:
+            return exceptions.StateUnknown()
+        if attempt.browser_digest != browser_digest:
+            return exceptions.ForeignBrowser()
         late = exceptions.Expired()
-        if self.filter(expires_at__lte=now, **mine).update(**ending(late)):
-            late.use, late.reference = attempt.use, attempt.reference_shown
-            late.next_url = sealing.unseal(state, attempt.sealed)["next_url"]
-            raise late
-        raise exceptions.Replayed
+        mine = {"pk": attempt.pk, "claimed_at": None, "expires_at__lte": now, **PENDING}
+        if not self.filter(**mine).update(**ending(late)):
+            return exceptions.Replayed()
+        late.use, late.reference = attempt.use, attempt.reference_shown
+        late.next_url = sealing.unseal(state, attempt.sealed)["next_url"]
+        return late
 
     def tidy(self, browser):
         """End what ``browser`` left open too long or too often, and erase what its failed attempts kept for a retry."""
@@ -227,6 +245,7 @@ class VerificationAttempt(AuditRow):
     objects = AttemptManager()
     # In memory only, while a callback is handled:
     begun = None  # when it was claimed (seconds of time.monotonic)
+    was_sealed = ""  # until it was claimed
     verified_number = None  # the VerifiedNumber of the proof, if there is one already
     detour = ""  # where LOGIN_POLICY sends the person before the login completes
 
@@ -257,20 +276,24 @@ class VerificationAttempt(AuditRow):
         """Whether the attempt has its terminal outcome."""
         return self.outcome != Outcome.PENDING
 
-    def succeed(self, user, number, kept=""):
-        """Record that ``number`` was proved for ``user``; ``kept`` is sealed text. Raises Expired where it is over."""
+    def succeed(self, user, number, kept="", while_there=None):
+        """Record that ``number`` was proved for ``user``; ``kept`` is sealed text.
+
+        Raises Expired where it is over, or where ``while_there`` (a queryset) finds no row any more.
+        """
         proved = {"outcome": Outcome.VERIFIED, "ended_at": timezone.now(), "user": user, "sealed": kept}
-        if not self._end(**proved, **number_columns(number)):
+        if not self._end(while_there, **proved, **number_columns(number)):
             raise exceptions.Expired
 
     def fail(self, error, kept=""):
         """Record ``error`` (a NumberVerifyError) and tell whether there was no outcome yet; ``kept`` is sealed text."""
         return self._end(**ending(error) | {"sealed": kept})
 
-    def _end(self, **columns):
+    def _end(self, while_there=None, **columns):
         """Tell whether this call gave the attempt its one terminal outcome."""
         columns["timings"] = self.timings | self._callback_time()
-        won = type(self).objects.filter(pk=self.pk, **PENDING).update(**columns)
+        condition = models.Q() if while_there is None else models.Exists(while_there)
+        won = type(self).objects.filter(condition, pk=self.pk, **PENDING).update(**columns)
         for name, value in columns.items() if won else ():
             setattr(self, name, value)
         return bool(won)
@@ -335,6 +358,7 @@ class VerifiedNumber(models.Model):
     subscriber_digest = models.UUIDField(null=True, editable=False)
 
     objects = NumberManager()
+    has_shown_user = True  # in memory only, while a login completes: whether the manager of accounts shows the user
 
     class Meta:
         verbose_name = _("verified number")

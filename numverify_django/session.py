@@ -11,13 +11,15 @@ from typing import NamedTuple
 from django.conf import settings as django_settings
 from django.contrib.auth import load_backend, login
 from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.backends.db import SessionStore as DatabaseSession
 from django.core.exceptions import PermissionDenied
+from django.db import router
 from django.utils.functional import cached_property
 
 from . import conf, sealing
 from .models import REFERENCE, Outcome, Use, VerificationAttempt, VerifiedNumber
 from .protocol import profiles
-from .protocol.exceptions import Cancelled
+from .protocol.exceptions import Cancelled, Expired
 from .protocol.phone import PhoneNumber
 
 KEY = "numverify"
@@ -110,6 +112,29 @@ def require(request):
     except UpdateError as error:
         request.session.modified = False  # nor must the answer save it: the browser may have a newer one's by now
         raise Cancelled("the session was ended meanwhile") from error
+
+
+def succeed(request, attempt, user, number):
+    """Record that ``attempt`` proved ``number`` for ``user``; raise Cancelled where the session was ended meanwhile.
+
+    Of a session that Django keeps in this database that is asked in the same statement.
+    """
+    rows = _rows(request.session, attempt)
+    if rows is None:
+        require(request)
+    try:
+        attempt.succeed(user, number, while_there=rows)
+    except Expired:
+        require(request)
+        raise
+
+
+def _rows(store, attempt):
+    """Return what finds the row of a session, or None where there is none beside that of ``attempt``."""
+    if type(store).exists is not DatabaseSession.exists:
+        return None
+    is_near = router.db_for_write(store.model) == router.db_for_write(type(attempt))
+    return store.model.objects.filter(session_key=store.session_key) if is_near else None
 
 
 def note_try(request):

@@ -383,7 +383,7 @@ def reports():
 
 STATEMENTS = {  # what the database refuses, and the step that it breaks
     "start": r"INSERT INTO .numverify_django_verificationattempt",
-    "claim": r"UPDATE .numverify_django_verificationattempt. SET .claimed_at",
+    "claim": r"UPDATE .numverify_django_verificationattempt. .*SET .?claimed_at",
     "end": r"numverify_django_verifiednumber|UPDATE .numverify_django_verificationattempt.*ended_at",
 }
 
