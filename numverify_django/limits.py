@@ -4,6 +4,7 @@
 """
 
 import logging
+import time
 from datetime import timedelta
 from functools import wraps
 
@@ -33,6 +34,9 @@ FAULTS = (OperatorTimeout, OperatorUnavailable, RedirectRefused, ResponseInvalid
 FAULTS_TO_OPEN = 5  # one after the other
 OPEN = 30  # seconds without a call, then one call is tried
 REMEMBERED = 3600  # seconds in which faults are one after the other
+CALM = 1  # seconds in which a process does not ask again about a circuit without faults
+
+_calm = {}  # circuit -> until when (seconds of time.monotonic)
 
 
 def check(operator, number, browser, address):
@@ -137,31 +141,39 @@ class Circuit:
     """Whether an operator is worth asking, shared by a site's workers through Django's cache.
 
     It opens after FAULTS_TO_OPEN faults one after the other. After OPEN seconds one call is let through: its success
-    closes the circuit, its fault opens it again.
+    closes the circuit, its fault opens it again. What other workers saw is known CALM seconds later at most.
     """
 
     def __init__(self, operator):
         key = f"numverify_django.circuit.{operator.fingerprint}"
         self._faults, self._open, self._probe = f"{key}.faults", f"{key}.open", f"{key}.probe"
-        self._patience = operator.timeout
+        self._name, self._patience = key, operator.timeout
         self._has_entered = False
         self._known = 0  # faults, as of entering
 
     @_forgiving
     def check(self):
         """Raise OperatorUnavailable where asking is in vain for now."""
-        if cache.get(self._open):
-            raise OperatorUnavailable("the circuit is open")
+        self._look()
 
     @_forgiving
     def enter(self):
         """Raise OperatorUnavailable unless a call may be made now."""
-        known = cache.get_many([self._faults, self._open])
-        self._known = known.get(self._faults, 0)
-        is_broken = self._known >= FAULTS_TO_OPEN
-        if known.get(self._open) or (is_broken and not cache.add(self._probe, True, self._patience)):
+        self._known = self._look()
+        if self._known >= FAULTS_TO_OPEN and not cache.add(self._probe, True, self._patience):
             raise OperatorUnavailable("the circuit is open")
         self._has_entered = True
+
+    def _look(self):
+        """Return how many faults there were, or raise OperatorUnavailable."""
+        if _calm.get(self._name, 0) > time.monotonic():
+            return 0
+        known = cache.get_many([self._faults, self._open])
+        if known.get(self._open):
+            raise OperatorUnavailable("the circuit is open")
+        if not known:
+            _calm[self._name] = time.monotonic() + CALM
+        return known.get(self._faults, 0)
 
     @_forgiving
     def leave(self, error=None):
@@ -176,6 +188,7 @@ class Circuit:
             cache.delete_many([self._faults, self._probe])
 
     def _count_fault(self):
+        _calm.pop(self._name, None)
         cache.add(self._faults, 0, REMEMBERED)
         if _increment(self._faults) >= FAULTS_TO_OPEN:
             cache.set(self._open, True, OPEN)
