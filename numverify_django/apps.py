@@ -5,14 +5,17 @@ from django.utils.translation import gettext_lazy as _
 
 
 class NumverifyConfig(AppConfig):
-    """Registers the system checks, and hides what Django would show in its exception reports."""
+    """Registers the system checks, hides what Django would show in its exception reports, and learns of logins."""
 
     name = "numverify_django"
     verbose_name = _("Number verification")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self):
-        """Do both once the settings are read."""
-        from . import checks, conf  # noqa: F401, PLC0415
+        """Do all that once the settings are read."""
+        from django.contrib.auth.signals import user_logged_in  # noqa: PLC0415
+
+        from . import checks, conf, session  # noqa: F401, PLC0415
 
         conf.conceal_peppers()
+        user_logged_in.connect(session.on_login, dispatch_uid="numverify_django")

@@ -3,7 +3,8 @@
 import uuid
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth import get_user_model
+from django.conf import settings as django_settings
+from django.contrib.auth import BACKEND_SESSION_KEY, get_user_model, load_backend
 from django.contrib.auth.backends import ModelBackend
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
@@ -27,6 +28,8 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
     are not read: an operator is not the site's identity provider.
     """
 
+    needs_number = True  # of the account: who has none cannot log in by this backend
+
     def __init__(self):
         self.UserModel = get_user_model()
 
@@ -39,9 +42,13 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         """
         try:
             return self._complete(request, attempt, verification)
-        except (IntegrityError, exceptions.NumberTaken):
-            # Another first login of this number was quicker: now there is an account to find.
-            return self._complete(request, attempt, verification)
+        except exceptions.NumberTaken:
+            if attempt.use == Use.LINK:  # the site has decided, and is not asked twice
+                raise
+        except IntegrityError:
+            pass
+        # Another first login of this number was quicker: now there is an account to find.
+        return self._complete(request, attempt, verification)
 
     async def aauthenticate(self, request, attempt, verification):
         """Do the same from asynchronous code."""
@@ -70,6 +77,15 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         """Return a random username: the number must not be guessed from it."""
         return uuid.uuid4().hex
 
+    def has_other_way(self, request, user):
+        """Tell whether ``user``, who is signed in, has a way in beside their numbers: then they may remove the last.
+
+        That is a password, or what they logged in with just now.
+        """
+        paths = django_settings.AUTHENTICATION_BACKENDS
+        others = [path for path in paths if not getattr(load_backend(path), "needs_number", False)]
+        return request.session.get(BACKEND_SESSION_KEY) in others or bool(others and user.has_usable_password())
+
     @sensitive_variables()
     def _complete(self, request, attempt, verification):
         """Return the user once user, number and outcome are committed together; tell the site what is new."""
@@ -89,6 +105,8 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         }
         for signal in (signal for signal, has_happened in happened.items() if has_happened):
             signals.send(signal, request, user=user, attempt=attempt)
+        if attempt.holder is not None:
+            signals.send(signals.number_moved, request, user=user, previous=attempt.holder, attempt=attempt)
         return user
 
     @sensitive_variables()
@@ -101,6 +119,9 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
             raise exceptions.UserMismatch  # nor is it added as a first number, which nobody asked for
         if attempt.use in CONFIRMING:
             return _confirmed(request.user, found), False
+        if attempt.use == Use.LINK:
+            attempt.holder = _holder(request, attempt, found)
+            return request.user, False
         if len(found) > 1:
             raise exceptions.NumberTaken
         if request.user.is_authenticated and found != [request.user]:
@@ -147,6 +168,17 @@ def _confirmed(user, found):
     return user
 
 
+def _holder(request, attempt, found):
+    """Return who else has the number that is to be added, where NUMBER_TAKEN lets it go, or None: nobody has it."""
+    others = [user for user in found if user != request.user]
+    if not others:
+        return None
+    decide = conf.get().number_taken
+    if len(others) > 1 or decide == "refuse" or decide(request, request.user, others[0], attempt) is not True:
+        raise exceptions.NumberTaken
+    return others[0]
+
+
 def _has_number(user):
     """Tell whether ``user`` has a number; tabs that prove two first numbers at once take turns, and one gets in."""
     list(get_user_model()._base_manager.select_for_update().filter(pk=user.pk).values_list("pk"))
@@ -178,7 +210,10 @@ def _enrol(user, attempt, number):
         attempt.verified_number = VerifiedNumber.objects.enrol(user, number, attempt.operator)
         return True
     if record.user_id != user.pk:
-        raise exceptions.NumberTaken
+        if attempt.holder is None or attempt.holder.pk != record.user_id:
+            raise exceptions.NumberTaken
+        record.move(user, attempt.operator)
+        return True
     if record.operator != attempt.operator:
         raise exceptions.OperatorNotBound  # an operator vouches for those whom it enrolled, and for nobody else
     return False

@@ -58,6 +58,7 @@ class Settings:
     trusted_proxies: tuple = ()
     allow_staff: bool = False
     login_policy: Callable | None = None
+    number_taken: Callable | str = "refuse"
     reverify_after: float | None = None  # seconds
     code_sender: Callable | None = None
 
@@ -113,6 +114,7 @@ SITE_KEYS = {
     "ALLOW_STAFF": readers.flag,
     "REVERIFY_AFTER": readers.optional(readers.positive(31_622_400)),
     "LOGIN_POLICY": readers.optional(readers.callable_or_path),
+    "NUMBER_TAKEN": readers.decision,
     "CODE_SENDER": readers.optional(readers.callable_or_path),
 }
 OPERATOR_KEYS = {

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 _directory = conversation.Directory()
 
 WARM_UP = 5  # seconds
-BEGUN_AGAIN = (Use.LOGIN, Use.STEP_UP)  # by our login page, with the number that the failed attempt kept
+BEGUN_AGAIN = (Use.LOGIN, Use.STEP_UP, Use.LINK)  # by a form of ours, with the number that the failed attempt kept
 
 
 @dataclass(frozen=True, slots=True)

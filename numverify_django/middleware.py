@@ -56,7 +56,7 @@ class NumberVerificationMiddleware:
 
     def _confirm(self, request, here):
         if request.method not in SAFE:
-            session.note_stopped(request)
+            session.note_once(request, stopped=True)
             form_url = _referring_page(request, here)
             return HttpResponseRedirect(_confirm_url(pages.with_next(reverse("numverify:again"), form_url)))
         own = session.own(request.user)

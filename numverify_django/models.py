@@ -184,6 +184,7 @@ class Use(models.TextChoices):
     LOGIN = "login", pgettext_lazy("numverify", "Log in")
     STEP_UP = "step_up", _("Confirm")
     REVERIFY = "reverify", _("Confirm again")
+    LINK = "link", _("Add a number")
     FILL = "fill", _("Fill a form")
     QR = "qr", _("Log in on another device")
 
@@ -248,6 +249,7 @@ class VerificationAttempt(AuditRow):
     was_sealed = ""  # until it was claimed
     verified_number = None  # the VerifiedNumber of the proof, if there is one already
     detour = ""  # where LOGIN_POLICY sends the person before the login completes
+    holder = None  # the account that NUMBER_TAKEN lets the number leave
 
     class Meta:
         verbose_name = _("verification attempt")
@@ -382,6 +384,11 @@ class VerifiedNumber(models.Model):
     def phone_number(self):
         """The PhoneNumber."""
         return PhoneNumber(self.number)
+
+    def move(self, user, operator):
+        """Let ``user`` have this number from now on, as the operator called ``operator`` vouched for just now."""
+        self.user, self.operator, self.first_verified_at = user, operator, self.last_verified_at
+        self.save(update_fields=["user", "operator", "first_verified_at"])
 
     def rebind(self, operator):
         """Let the operator called ``operator`` vouch for this number from now on: it was ported."""

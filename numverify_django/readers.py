@@ -129,6 +129,11 @@ def callable_or_path(value):
     return found
 
 
+def decision(value):
+    """Accept "refuse", or what decides instead: a callable or the dotted path to one."""
+    return value if value == "refuse" else callable_or_path(value)
+
+
 def limits(defaults):
     """Return a reader that accepts a dict of limits, [count, seconds] or None each, and merges it over ``defaults``."""
 

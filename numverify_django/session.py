@@ -24,6 +24,7 @@ from .protocol.phone import PhoneNumber
 
 KEY = "numverify"
 ADDRESS_AND_PORT = re.compile(r"\[([^\[\]]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")  # as some proxies write it
+RECENT = 900  # seconds in which somebody who logged in may change their numbers
 SKEW = 60  # seconds by which the clocks of a site's machines may differ
 
 
@@ -153,17 +154,29 @@ def was_tried(request, seconds):
     return -SKEW <= time.time() - request.session.get(KEY, {}).get("tried", 0) <= seconds
 
 
-def note_stopped(request):
-    """Remember that a form of this session was stopped, until ``was_stopped`` is asked."""
-    _remember(request, stopped=True)
+def note_once(request, **facts):
+    """Remember ``facts`` until ``noted`` is asked for them."""
+    _remember(request, once=request.session.get(KEY, {}).get("once", {}) | facts)
 
 
-def was_stopped(request):
-    """Tell whether ``note_stopped`` was called, and forget it."""
-    found = request.session.get(KEY, {}).get("stopped", False)
-    if found:
-        _remember(request, stopped=False)
-    return found
+def noted(request, name):
+    """Return what ``note_once`` noted as ``name``, and forget it; or None."""
+    known = request.session.get(KEY, {}).get("once", {})
+    if name in known:
+        _remember(request, once={other: known[other] for other in known if other != name})
+    return known.get(name)
+
+
+def on_login(sender, request, **kwargs):
+    """Remember that somebody logged in just now, by whatever way: a receiver of Django's ``user_logged_in``."""
+    if hasattr(request, "session"):  # an API may log in for one request alone
+        _remember(request, login_at=time.time())
+
+
+def has_just_come(request):
+    """Tell whether whoever is signed in logged in, or proved a number of theirs, in the last RECENT seconds."""
+    age = time.time() - request.session.get(KEY, {}).get("login_at", 0)
+    return -SKEW <= age <= RECENT or request.number_verification.is_fresh(RECENT)
 
 
 def record_filled(request, attempt):

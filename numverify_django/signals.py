@@ -6,8 +6,15 @@ from django.dispatch import Signal
 number_verified = Signal()
 #: After an attempt ended otherwise, unless nobody came back to it. Arguments: request, attempt, reason (str).
 number_verification_failed = Signal()
-#: After a proved number became an account's for the first time. Arguments: request, user, attempt.
+#: After a proved number became an account's: at its first login, or because a person added it. Arguments: request,
+#: user, attempt.
 number_linked = Signal()
+#: After NUMBER_TAKEN let a number leave an account for another; number_linked comes as well. Arguments: request, user
+#: (who has it now), previous (the user who had it), attempt.
+number_moved = Signal()
+#: After a person took a number off their account. Arguments: request, user, number (a PhoneNumber); the sender is
+#: VerifiedNumber.
+number_removed = Signal()
 #: After a known number was proved by another customer of the operator than before: it may have changed hands.
 #: Arguments: request, user, attempt.
 subscriber_changed = Signal()

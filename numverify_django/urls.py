@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import views
+from . import numbers, views
 
 app_name = "numverify"
 
@@ -11,5 +11,8 @@ urlpatterns = [
     path("fill/", views.FillView.as_view(), name="fill"),
     path("callback/", views.CallbackView.as_view(), name="callback"),
     path("again/", views.AgainView.as_view(), name="again"),
+    path("numbers/", numbers.NumbersView.as_view(), name="numbers"),
+    path("numbers/add/", numbers.AddNumberView.as_view(), name="add_number"),
+    path("numbers/<int:pk>/remove/", numbers.RemoveNumberView.as_view(), name="remove_number"),
     path("failed/", views.FailedView.as_view(), name="failed"),
 ]

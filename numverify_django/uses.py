@@ -8,6 +8,7 @@ import traceback
 
 from django.conf import settings
 from django.contrib.auth import authenticate, login, logout
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
@@ -45,6 +46,10 @@ class Purpose:
     def failure(self, next_url):
         """Return what a failure's page has otherwise: ``again_url``, ``again_label``, ``caption``, ``fallback_url``."""
         return {}
+
+    def group_of(self, reason):
+        """Return the page group of ``reason``."""
+        return pages.group_of(reason)
 
 
 class LogIn(Purpose):
@@ -94,6 +99,31 @@ class Reverify(StepUp):
         return True
 
 
+class Link(Purpose):
+    """Add a number to the account of a signed-in person."""
+
+    def require(self, request, attempt):
+        """Raise UserMismatch where they are signed in no more."""
+        if request.user.is_anonymous or request.user.pk != attempt.user_id:
+            raise UserMismatch
+
+    @sensitive_variables()
+    def complete(self, request, claimed, verification):
+        """Let it log in to their account."""
+        admit(request, claimed.attempt, verification)
+        session.note_once(request, added=verification.number.ending)
+
+    def failure(self, next_url):
+        """Lead back to the form."""
+        url = reverse("numverify:add_number")
+        return {"action_url": url, "again_url": pages.with_next(url, next_url), "own_number": None}
+
+    def group_of(self, reason):
+        """Return a page that tells, to who proved it, that the number may be another account's."""
+        group = pages.group_of(reason)
+        return {"number_taken": "number_taken"}.get(reason, "not_added") if group == "not_confirmed" else group
+
+
 class Fill(Purpose):
     """Let the number wait for a form of the site."""
 
@@ -121,7 +151,7 @@ class Absent(Purpose):
 
 
 ABSENT = Absent()
-TABLE = {Use.LOGIN: LogIn(), Use.STEP_UP: StepUp(), Use.REVERIFY: Reverify(), Use.FILL: Fill()}
+TABLE = {Use.LOGIN: LogIn(), Use.STEP_UP: StepUp(), Use.REVERIFY: Reverify(), Use.LINK: Link(), Use.FILL: Fill()}
 
 
 def register(use, purpose):

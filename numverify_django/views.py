@@ -64,11 +64,14 @@ class NumberVerificationView(View):
 
     def dispatch(self, request, *args, **kwargs):
         try:
-            response = super().dispatch(request, *args, **kwargs)
+            response = self.detour(request) or super().dispatch(request, *args, **kwargs)
         except NumberVerifyError as error:
             response = self.refuse(request, error, pages.safe_next(request, request.POST.get("next")))
         response["Referrer-Policy"] = self.referrer_policy
         return response
+
+    def detour(self, request):
+        """Return the answer that comes before the view's own, or None."""
 
     def refuse(self, request, error, next_url):
         """Return the page of a start that ``error`` (a NumberVerifyError) refused."""
@@ -97,7 +100,7 @@ class LoginView(NumberVerificationView):
             if not {"number", "next"} <= kept.keys():  # a number that fills a form is for that form alone
                 return self.ask(request, request.POST.get("next", ""))
             return self.begin(request, PhoneNumber(kept["number"]), kept["next"], kept["operator"])
-        own = session.own(request.user)
+        own = self.own(request)
         if own and not typed:
             chosen = request.POST.get("operator") or own.operator.name
             return self.begin(request, own.number, request.POST.get("next"), chosen)
@@ -114,9 +117,16 @@ class LoginView(NumberVerificationView):
             return self.ask(request, next_url)
         next_url = pages.safe_next(request, next_url)
         user = request.user if request.user.is_authenticated else None
-        use = Use.STEP_UP if user else Use.LOGIN
-        attempt, url = flow.begin(request, operator, number, use=use, next_url=next_url, user=user)
+        attempt, url = flow.begin(request, operator, number, use=self.use(request), next_url=next_url, user=user)
         return pages.leave(request, attempt, url, next_url)
+
+    def use(self, request):
+        """Return what the number is proved for."""
+        return Use.STEP_UP if request.user.is_authenticated else Use.LOGIN
+
+    def own(self, request):
+        """Return the Own that is proved where nothing is typed, or None."""
+        return session.own(request.user)
 
     def ask(self, request, next_url):
         """Show the form, empty."""
@@ -126,12 +136,16 @@ class LoginView(NumberVerificationView):
         context = {
             "form": form,
             "share": profiles.select(conf.get().operators, None) is not None,
-            "use": Use.STEP_UP if request.user.is_authenticated else Use.LOGIN,
-            "own_number": (own := session.own(request.user)) and own.number,
+            "use": self.use(request),
+            "own_number": (own := self.own(request)) and own.number,
             "may_enrol": own is None and (conf.get().allow_staff or not getattr(request.user, "is_staff", False)),
         }
         next_url = pages.safe_next(request, form["next"].value())
-        return pages.show(request, self.template, next_url, status=status, **context)
+        return pages.show(request, self.template, next_url, status=status, **context | self.context())
+
+    def context(self):
+        """Return what the page of this view has otherwise."""
+        return {}
 
 
 class FillView(NumberVerificationView):
@@ -242,8 +256,9 @@ class FailedView(NumberVerificationView):
         next_url = kept.get("next", "")
         context = {"reference": attempt.reference_shown, "retry": "number" in kept, "operation": attempt.operation}
         context["own_number"] = session.own(request.user)
-        context |= uses.of(attempt).failure(next_url)
-        return pages.show_failure(request, pages.group_of(attempt.reason), next_url, **context)
+        purpose = uses.of(attempt)
+        context |= purpose.failure(next_url)
+        return pages.show_failure(request, purpose.group_of(attempt.reason), next_url, **context)
 
 
 class AgainView(NumberVerificationView):
@@ -255,6 +270,6 @@ class AgainView(NumberVerificationView):
         """Say once that the form waits to be sent; whom it does not concern, or no more, show the form's page."""
         next_url = pages.safe_next(request, request.GET.get("next"))
         is_confirmed = request.number_verification.is_fresh(conf.get().attempt_lifetime)
-        if not (is_confirmed and session.was_stopped(request)):
+        if not (is_confirmed and session.noted(request, "stopped")):
             return HttpResponseRedirect(next_url)
         return pages.show(request, "again.html", next_url)

@@ -139,7 +139,13 @@ def test_defaults_are_those_of_a_careful_site(site):
         **{"operators": (the_operator(),), "peppers": conf.get().peppers, "former_peppers": ()},
         **{"unknown_number": "create", "default_region": None, "fallback_url": "", "store_number": "masked"},
         **{"attempt_lifetime": 300, "retention_days": 90, "redirect_mode": "redirect", "trusted_proxies": ()},
-        **{"allow_staff": False, "login_policy": None, "code_sender": None, "reverify_after": None},
+        **{
+            "allow_staff": False,
+            "login_policy": None,
+            "number_taken": "refuse",
+            "code_sender": None,
+            "reverify_after": None,
+        },
         "rate_limits": {
             **{"number_address": (10, 600), "session": (20, 600), "code_number": (10, 3600)},
             **dict.fromkeys(["address", "site", "operator"]),
@@ -189,7 +195,7 @@ OVERRIDES = {
     **{"UNKNOWN_NUMBER": "deny", "DEFAULT_REGION": "DE", "FALLBACK_URL": "/accounts/login/", "STORE_NUMBER": "full"},
     **{"PEPPERS": [PEPPER, PEPPER[::-1]], "ATTEMPT_LIFETIME": 60, "RETENTION_DAYS": 7, "ALLOW_STAFF": True},
     **{"REVERIFY_AFTER": 86_400},
-    **{"REDIRECT_MODE": "interstitial", "LOGIN_POLICY": policy, "CODE_SENDER": policy},
+    **{"REDIRECT_MODE": "interstitial", "LOGIN_POLICY": policy, "CODE_SENDER": policy, "NUMBER_TAKEN": policy},
     "RATE_LIMITS": MappingProxyType(conf.RATE_LIMITS | {"session": (3, 60), "site": (9, 9), "number_address": None}),
     "TRUSTED_PROXIES": [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1")],
 }
@@ -296,6 +302,7 @@ WRONG = {
     "PEPPERS": [*LIST, [], [PEPPER, "short"], PEPPER, None],
     "TRUSTED_PROXIES": [*LIST, [""], ["10.0.0.0/99"], ["proxy.example"], None],
     "LOGIN_POLICY": CALLABLE,
+    "NUMBER_TAKEN": [*CALLABLE, "allow", None],
     "FALLBACK_URL": (None, *TEXT, "accounts/login/", "ftp://site.example/"),
     "CODE_SENDER": CALLABLE,
     "RATE_LIMITS": [None, [], 5, {"sesion": [1, 1]}, *({"session": limit} for limit in WRONG_LIMITS)],

@@ -104,6 +104,7 @@ class Migration(migrations.Migration):
                             ("login", "Log in"),
                             ("step_up", "Confirm"),
                             ("reverify", "Confirm again"),
+                            ("link", "Add a number"),
                             ("fill", "Fill a form"),
                             ("qr", "Log in on another device"),
                         ],

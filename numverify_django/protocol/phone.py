@@ -69,9 +69,14 @@ class PhoneNumber:
         return phonenumbers.format_number(national or example("ES"), spelling)
 
     @property
+    def ending(self):
+        """The last two digits, by which a page names a number to its owner."""
+        return self.e164[-2:]
+
+    @property
     def masked(self):
         """The last two digits, the most that is ever shown or stored in the clear."""
-        return f"•••{self.e164[-2:]}"
+        return f"•••{self.ending}"
 
     @property
     def tel_uri(self):

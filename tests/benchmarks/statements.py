@@ -13,6 +13,6 @@ def own(statements):
 
 def shortened(statement):
     """Return ``statement`` without quotes, the tables of its columns, and what it selects or inserts."""
-    text = re.sub(r'(?:"\w+"\.)?"(\w+)"', r"\1", statement)
+    text = re.sub(r'(?:"\w+"\.)?"(\w+)"', r"\1", " ".join(statement.split()))
     text = re.sub(r"^SELECT .*? FROM", "SELECT ... FROM", text)
     return re.sub(r"\(\w+, .*", "(...)", text) if text.startswith("INSERT") else text

@@ -25,10 +25,10 @@ from django.db import connections
 from django.test import Client
 from django.views.debug import ExceptionReporter
 
+from numverify_django import uses
 from numverify_django.contrib.otp.models import CodeLogin
 from numverify_django.contrib.qr.models import QrLogin
 from numverify_django.models import VerificationAttempt, VerifiedNumber
-from numverify_django.pages import group_of
 from numverify_django.protocol.exceptions import leaves
 
 from .operator import Operator, Server
@@ -241,7 +241,7 @@ class Trial:
                 self.device,
                 bool(references),
             )
-            kind = (group_of(self.expected[-1][1]), *facts)
+            kind = (uses.of(row).group_of(self.expected[-1][1]), *facts)
             assert first_text(self.folder, kind, text) == text, "I12"
 
     def check_replays(self):

@@ -156,6 +156,94 @@ def test_ac_02_known_number_still_logs_in(trial):
     trial.verified()
 
 
+# AC-03: another account's number, to be attached to one's own
+
+
+ADD = "/numverify/numbers/add/"
+
+
+def attach(trial, meanwhile=lambda: None, **data):
+    """Let somebody who is signed in add NUMBER, which is another's by the time they come back; return both accounts."""
+    somebody = make_user("somebody")
+    attacker = Visitor(trial.responses)
+    attacker.client.force_login(somebody, MODEL)
+    callback = attacker.visit_operator(attacker.client.post(ADD, {"phone_number": NUMBER, **data}))
+    meanwhile()
+    trial.users, trial.others, trial.device = users(), {str(somebody.pk)}, "somebody's"
+    attacker.come_back(callback)
+
+    assert attacker.user_id == str(somebody.pk)
+    assert not somebody.verified_numbers.exists()
+    return somebody
+
+
+def enrolled(trial):
+    """Make an account that proved NUMBER before; return it."""
+    owner, now = make_user("owner"), timezone.now()
+    VerifiedNumber.objects.create(
+        user=owner,
+        number=NUMBER,
+        operator=conf.get().operators[0].name,
+        first_verified_at=now,
+        last_verified_at=now,
+    )
+    return owner
+
+
+@pytest.mark.usefixtures("everywhere")
+@pytest.mark.parametrize("data", [{}, {"phone_number": ""}], ids=["verify", "share"])
+def test_ac_03_number_of_another_account_stays_there(trial, data):
+    trial.configure(**({"OPERATION": "share"} if data else {}))
+    owner = enrolled(trial)
+    attach(trial, **data)
+    assert VerifiedNumber.objects.get().user == owner
+    trial.refused("number_taken", calls=SHARED if data else HONEST)
+
+
+def test_ac_03_number_that_another_was_quicker_to_prove_stays_there(trial):
+    owners = []
+    attach(trial, meanwhile=lambda: owners.append(enrolled(trial)))
+    assert [record.user for record in VerifiedNumber.objects.all()] == owners
+    trial.refused("number_taken", calls=HONEST)
+
+
+def test_ac_03_number_that_the_site_knows_as_anothers_stays_there(trial, settings):
+    settings.AUTHENTICATION_BACKENDS = [MODEL, f"{__name__}.ProfileBackend"]
+    make_user("owner", last_name=NUMBER)
+    trial.is_told_elsewhere = True
+    attach(trial)
+    assert VerifiedNumber.objects.count() == 0
+    trial.refused("number_taken", calls=HONEST)
+
+
+@pytest.mark.parametrize("answer", [False, None, 1, "yes", "/elsewhere/"], ids=repr)
+def test_ac_03_decision_that_is_not_true_moves_nothing(trial, answer):
+    trial.configure(site={"NUMBER_TAKEN": lambda request, user, holder, attempt: answer})
+    owner = enrolled(trial)
+    attach(trial)
+    assert VerifiedNumber.objects.get().user == owner
+    trial.refused("number_taken", calls=HONEST)
+
+
+@pytest.mark.parametrize("end", ["another login", "logout"])
+def test_ac_03_attempt_of_one_account_adds_to_no_other(trial, end):
+    """Somebody begins, and another is signed in to the same browser by the time the callback comes."""
+    somebody, another = make_user("somebody"), make_user("another")
+    browser = Visitor(trial.responses)
+    browser.client.force_login(somebody, MODEL)
+    callback = browser.visit_operator(browser.client.post(ADD, {"phone_number": NUMBER}))
+    if end == "another login":
+        browser.client.force_login(another, MODEL)
+    else:
+        browser.client.logout()
+    trial.users, trial.others = users(), {str(somebody.pk), str(another.pk)}
+    browser.come_back(callback)
+
+    assert VerifiedNumber.objects.count() == 0
+    trial.expected.append(("pending", ""))  # in a session that is no more
+    trial.calls = ["discovery"]
+
+
 # AC-04: numbers stored in another spelling
 
 

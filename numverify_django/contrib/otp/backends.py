@@ -15,6 +15,8 @@ from .models import CodeDevice
 class OneTimeCodeBackend(ModelBackend):
     """Log in the account that a code was sent to; passwords are no business of it."""
 
+    needs_number = True
+
     @sensitive_variables()
     def authenticate(self, request, code_login, token):
         """Return the user of ``code_login`` if ``token`` is its code, else None: one of its tries is spent.

@@ -1,0 +1,134 @@
+"""A signed-in person's numbers: shown, added, changed and removed.
+
+To change a number is to add the new one and then to remove the old one: each step stands for itself.
+"""
+
+from django.conf import settings
+from django.contrib.auth import get_backends
+from django.contrib.auth.views import redirect_to_login
+from django.db import router, transaction
+from django.db.models import F
+from django.http import HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django.urls import reverse
+
+from . import pages, session, signals
+from .backends import NumberVerificationBackend
+from .models import Use, VerifiedNumber
+from .views import LoginView, NumberVerificationView
+
+
+class SignedIn:
+    """Somebody is signed in here, and who changes something logged in not long ago: a session may be a thief's."""
+
+    changes = True
+
+    def detour(self, request):
+        """Send a stranger to log in; let who has been here for long show again who they are."""
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        if self.changes and not session.has_just_come(request):
+            return self._ask_who(request)
+        return None
+
+    def _ask_who(self, request):
+        here = request.get_full_path()
+        context = {"own_number": session.own(request.user), "other_url": _other_login(here), "cancel_url": _home()}
+        return pages.show(request, "numbers/who.html", here, status=403, **context)
+
+    def refuse(self, request, error, next_url):
+        """Lead back to the form."""
+        return pages.show_refusal(request, error, next_url, again_url=request.path)
+
+
+class NumbersView(SignedIn, NumberVerificationView):
+    """List them."""
+
+    http_method_names = ["get", "head"]
+    changes = False
+
+    def get(self, request):
+        """Show each, and what was just done."""
+        done = {name: session.noted(request, name) for name in ("added", "removed")}
+        return pages.show(request, "numbers/list.html", "", numbers=_numbers(request), **done)
+
+
+class AddNumberView(SignedIn, LoginView):
+    """Ask for a number to add (GET), or send the browser to the operator that knows it (POST)."""
+
+    template = "numbers/add.html"
+
+    def get(self, request):
+        """Show the form."""
+        return self.ask(request, request.GET.get("next", ""))
+
+    def begin(self, request, number, next_url, chosen):
+        """Prove ``number`` (None: ask for it), and come back to the list unless the form leads elsewhere."""
+        return super().begin(request, number, next_url or _home(), chosen)
+
+    def use(self, request):
+        """Return what the number is proved for."""
+        return Use.LINK
+
+    def own(self, request):
+        """Return None: the account's own number is what it has already."""
+
+    def context(self):
+        """Return what this page has otherwise."""
+        return {"action_url": reverse("numverify:add_number"), "cancel_url": _home()}
+
+
+class RemoveNumberView(SignedIn, NumberVerificationView):
+    """Ask whether a number is to be removed (GET), and remove it (POST); never the last way in."""
+
+    http_method_names = ["get", "head", "post"]
+
+    def get(self, request, pk):
+        """Ask, and say what was added on the way here: then the number is being changed."""
+        record = _numbers(request).filter(pk=pk).first()
+        if record is None:
+            return HttpResponseRedirect(_home())
+        context = {"record": record, "is_last_way": _is_last_way(request, record), "cancel_url": _home()}
+        return pages.show(request, "numbers/remove.html", "", added=session.noted(request, "added"), **context)
+
+    def post(self, request, pk):
+        """Remove it, unless it is gone by now or would lock its owner out."""
+        record = _removed(request, pk)
+        if record is None:
+            return HttpResponseRedirect(reverse("numverify:remove_number", args=[pk]))
+        number = record.phone_number
+        session.note_once(request, removed=number.ending)
+        signals.number_removed.send_robust(VerifiedNumber, request=request, user=request.user, number=number)
+        return HttpResponseRedirect(_home())
+
+
+def _numbers(request):
+    return VerifiedNumber.objects.filter(user=request.user.pk).order_by("-last_verified_at", "-pk")
+
+
+def _removed(request, pk):
+    """Remove the number of this key and return its record, or None; tabs that remove two at once take turns."""
+    with transaction.atomic(using=router.db_for_write(VerifiedNumber)):
+        _numbers(request).order_by().update(number=F("number"))  # SQLite locks by no reading
+        record = _numbers(request).filter(pk=pk).first()
+        if record is None or _is_last_way(request, record):
+            return None
+        VerifiedNumber.objects.filter(pk=pk).delete()
+        return record
+
+
+def _is_last_way(request, record):
+    backend = next(backend for backend in get_backends() if isinstance(backend, NumberVerificationBackend))
+    others = _numbers(request).exclude(pk=record.pk)
+    return not others.exists() and not backend.has_other_way(request, request.user)
+
+
+def _other_login(next_url):
+    """Return where one logs in without a number, or an empty text: there is no such page."""
+    url = resolve_url(settings.LOGIN_URL)
+    is_ours = url == reverse("numverify:login")
+    return pages.fallback(next_url) or ("" if is_ours else pages.with_next(url, next_url))
+
+
+def _home():
+    return reverse("numverify:numbers")
