@@ -97,15 +97,14 @@ def _check_budget(operator, *others):
 def _check_count(rows, name, **columns):
     limit = conf.get().rate_limits[name]
     if limit is not None:
-        _check(TooManyTries, name, rows.filter(**columns), limit, timezone.now() - timedelta(seconds=limit[1]))
+        _check(TooManyTries, name, rows, limit, timezone.now() - timedelta(seconds=limit[1]), **columns)
 
 
-def _check(error, name, rows, limit, began):
-    """Raise ``error`` where there are as many ``rows`` since ``began`` as ``limit`` allows."""
+def _check(error, name, rows, limit, began, **columns):
+    """Raise ``error`` where there are as many ``rows`` of these columns since ``began`` as ``limit`` allows."""
     count, seconds = limit
-    times = rows.filter(created_at__gt=began)
-    oldest = times.order_by("-created_at").values_list("created_at", flat=True)[count - 1 : count].first()
-    if oldest is not None:
+    times = rows.filter(created_at__gt=began, **columns).order_by("-created_at").values_list("created_at", flat=True)
+    for oldest in times[count - 1 : count]:
         wait = seconds - (timezone.now() - oldest).total_seconds()
         raise error(f"the limit '{name}' is reached", retry_after=max(1, wait))
 

@@ -278,24 +278,24 @@ class VerificationAttempt(AuditRow):
         """Whether the attempt has its terminal outcome."""
         return self.outcome != Outcome.PENDING
 
-    def succeed(self, user, number, kept="", while_there=None):
+    def succeed(self, user, number, kept="", condition=None):
         """Record that ``number`` was proved for ``user``; ``kept`` is sealed text.
 
-        Raises Expired where it is over, or where ``while_there`` (a queryset) finds no row any more.
+        Raises Expired where it is over, or where ``condition`` (an expression) is not true.
         """
         proved = {"outcome": Outcome.VERIFIED, "ended_at": timezone.now(), "user": user, "sealed": kept}
-        if not self._end(while_there, **proved, **number_columns(number)):
+        if not self._end(condition, **proved, **number_columns(number)):
             raise exceptions.Expired
 
     def fail(self, error, kept=""):
         """Record ``error`` (a NumberVerifyError) and tell whether there was no outcome yet; ``kept`` is sealed text."""
         return self._end(**ending(error) | {"sealed": kept})
 
-    def _end(self, while_there=None, **columns):
+    def _end(self, condition=None, **columns):
         """Tell whether this call gave the attempt its one terminal outcome."""
         columns["timings"] = self.timings | self._callback_time()
-        condition = models.Q() if while_there is None else models.Exists(while_there)
-        won = type(self).objects.filter(condition, pk=self.pk, **PENDING).update(**columns)
+        conditions = [] if condition is None else [condition]
+        won = type(self).objects.filter(*conditions, pk=self.pk, **PENDING).update(**columns)
         for name, value in columns.items() if won else ():
             setattr(self, name, value)
         return bool(won)

@@ -127,7 +127,7 @@ def _other_login(next_url):
     """Return where one logs in without a number, or an empty text: there is no such page."""
     url = resolve_url(settings.LOGIN_URL)
     is_ours = url == reverse("numverify:login")
-    return pages.fallback(next_url) or ("" if is_ours else pages.with_next(url, next_url))
+    return pages.fallback_or_none(next_url) or ("" if is_ours else pages.with_next(url, next_url))
 
 
 def _home():

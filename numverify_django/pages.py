@@ -100,7 +100,7 @@ def show(request, template, next_url, status=200, **context):
         "signed_in": request.user.is_authenticated,
         "action_url": reverse("numverify:login"),
         "login_url": with_next(reverse("numverify:login"), next_url),
-        "fallback_url": _fallback_or_none(next_url),
+        "fallback_url": fallback_or_none(next_url),
         "next_url": next_url,
         "cancel_url": safe_next(request, ""),  # not next: that page would ask again
     } | context
@@ -168,7 +168,8 @@ def fallback(next_url):
     return with_next(resolve_url(chosen), next_url) if chosen else ""
 
 
-def _fallback_or_none(next_url):
+def fallback_or_none(next_url):
+    """Return the other way in, or an empty text, also where it is set wrongly."""
     try:
         return fallback(next_url)
     except (Misconfigured, NoReverseMatch):  # must not break the page that tells of it; a check says why

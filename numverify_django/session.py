@@ -16,7 +16,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import router
 from django.utils.functional import cached_property
 
-from . import conf, sealing
+from . import conf, sealing, statements
 from .models import REFERENCE, Outcome, Use, VerificationAttempt, VerifiedNumber
 from .protocol import profiles
 from .protocol.exceptions import Cancelled, Expired
@@ -120,22 +120,23 @@ def succeed(request, attempt, user, number):
 
     Of a session that Django keeps in this database that is asked in the same statement.
     """
-    rows = _rows(request.session, attempt)
-    if rows is None:
+    condition = _while_there(request.session, attempt)
+    if condition is None:
         require(request)
     try:
-        attempt.succeed(user, number, while_there=rows)
+        attempt.succeed(user, number, condition=condition)
     except Expired:
         require(request)
         raise
 
 
-def _rows(store, attempt):
-    """Return what finds the row of a session, or None where there is none beside that of ``attempt``."""
+def _while_there(store, attempt):
+    """Return the condition that a session has its row, or None where that is not beside the row of ``attempt``."""
     if type(store).exists is not DatabaseSession.exists:
         return None
-    is_near = router.db_for_write(store.model) == router.db_for_write(type(attempt))
-    return store.model.objects.filter(session_key=store.session_key) if is_near else None
+    if router.db_for_write(store.model) != router.db_for_write(type(attempt)):
+        return None
+    return statements.is_there(store.model, session_key=store.session_key)
 
 
 def note_try(request):

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.contrib.auth import get_user_model
+from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 from django.utils import timezone
 
 from numverify_django.contrib.qr.models import QrLogin, Status
-from numverify_django.models import VerificationAttempt
+from numverify_django.models import VerificationAttempt, VerifiedNumber
 
 from ..conftest import HOST, Phone
 from ..test_login import account
@@ -129,6 +130,48 @@ def send_again(visitor):
     visitor.open(f"{visitor.page.url}&device=phone")
     visitor.answer("verify")
     visitor.page.wait_for_url("**/again/**")
+
+
+def numbers(path="", sign_in=lambda visitor: visitor.sign_in(account())):
+    """Return what takes a Visitor to one of the pages about numbers, signed in."""
+    return lambda visitor: (sign_in(visitor), visitor.open(f"/numverify/numbers/{path}"))
+
+
+def remove(visitor):
+    """Ask whether the only number of an account is to be removed, whose other way in is a password."""
+    visitor.sign_in(account())
+    visitor.open(f"/numverify/numbers/{VerifiedNumber.objects.get().pk}/remove/")
+
+
+def remove_last(visitor):
+    visitor.log_in()
+    visitor.open(f"/numverify/numbers/{VerifiedNumber.objects.get().pk}/remove/")
+
+
+def add_number(visitor, number=SIM):
+    """Add a number; it is somebody's without one who is signed in."""
+    visitor.sign_in(somebody())
+    visitor.open("/numverify/numbers/add/")
+    visitor.send(number)
+
+
+def add_taken(visitor):
+    account()
+    add_number(visitor)
+
+
+def add_another(visitor):
+    visitor.sandbox.set(sim=OTHER_SIM)
+    add_number(visitor)
+
+
+def sign_in_long_ago(visitor):
+    visitor.sign_in(account())
+    session = SessionStore(
+        next(cookie["value"] for cookie in visitor.context.cookies() if cookie["name"] == "sessionid")
+    )
+    session["numverify"]["login_at"] -= 1000
+    session.save()
 
 
 def already(visitor):
@@ -274,6 +317,7 @@ def person(visitor):
 
 
 ENDED = "This QR code has ended"
+ADD = "Add this phone's number"
 LOGIN, CONFIRM, CONSOLE = "Log in with your phone", "Confirm it's you", "Sandbox operator"
 PAGES = {
     page.name: page
@@ -287,6 +331,16 @@ PAGES = {
         Page("confirm-error", CONFIRM, confirm_error),
         Page("checking", "Checking your SIM", lambda visitor: visitor.wait_at_operator()),
         Page("again", "Confirmed. Now send it again", send_again),
+        Page("numbers", "Your numbers", numbers()),
+        Page("numbers-none", "Your numbers", numbers(sign_in=lambda visitor: visitor.sign_in(somebody()))),
+        Page("numbers-added", "Your numbers", add_number),
+        Page("numbers-who", CONFIRM, numbers("add/", sign_in_long_ago)),
+        Page("number-add", ADD, numbers("add/")),
+        Page("number-add-error", ADD, lambda visitor: add_number(visitor, "12")),
+        Page("number-remove", "Remove the number ending 01?", remove),
+        Page("number-remove-last", "Remove the number ending 01?", remove_last),
+        Page("number-taken", "This number can't be added", add_taken),
+        Page("number-not-added", "We couldn't add this number", add_another),
         Page("already", "You're already logged in", already),
         *failures(),
         Page("unfinished-alone", FAILED["unfinished"], unfinished_alone),
