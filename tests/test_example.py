@@ -125,6 +125,14 @@ def test_three_outcomes_stand_in_the_admin_with_masked_numbers(demo, browser):
     assert "60000000" not in page
 
 
+def test_member_adds_a_number_and_removes_the_one_before(demo, browser):
+    assert 'href="/numverify/numbers/"' in browser.log_in("600 000 081").text
+    added = browser.post("/numverify/numbers/add/", {"phone_number": "600 000 091"})
+    assert 'Number ending <bdi dir="ltr">91</bdi> added.' in added.text
+    first = re.findall(r'href="(/numverify/numbers/\d+/remove/)"', added.text)[-1]
+    assert 'Number ending <bdi dir="ltr">81</bdi> removed.' in browser.post(first, {}).text
+
+
 def test_page_of_a_member_shows_the_numbers_and_the_last_attempts(demo, browser):
     browser.log_in("600 000 071")
     admin = admin_of(demo)
