@@ -338,6 +338,11 @@ class TestRemoving:
         assert person.client.post(remove_url(), follow=True).redirect_chain[-1][0] == HOME
         assert VerifiedNumber.objects.count() == 1
 
+    @pytest.mark.parametrize("pk", [0, 10**18, 10**30])
+    def test_number_that_cannot_be_is_not_there(self, person, pk):
+        for answer in (person.client.get, person.client.post):
+            assert answer(f"{HOME}{pk}/remove/", follow=True).redirect_chain[-1][0] == HOME
+
     def test_forged_form_removes_nothing(self, person):
         add(person)
         person.client.handler.enforce_csrf_checks = True
