@@ -42,11 +42,10 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         """
         try:
             return self._complete(request, attempt, verification)
-        except exceptions.NumberTaken:
-            if attempt.use == Use.LINK:  # the site has decided, and is not asked twice
+        except (IntegrityError, exceptions.NumberTaken) as error:
+            is_decided = attempt.use == Use.LINK and isinstance(error, exceptions.NumberTaken)
+            if is_decided or attempt.holder is not None:  # the site is not asked twice
                 raise
-        except IntegrityError:
-            pass
         # Another first login of this number was quicker: now there is an account to find.
         return self._complete(request, attempt, verification)
 
@@ -84,7 +83,9 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         """
         paths = django_settings.AUTHENTICATION_BACKENDS
         others = [path for path in paths if not getattr(load_backend(path), "needs_number", False)]
-        return request.session.get(BACKEND_SESSION_KEY) in others or bool(others and user.has_usable_password())
+        came_by = request.session.get(BACKEND_SESSION_KEY) if session.has_just_logged_in(request) else None
+        has_password = user.has_usable_password() and user.password != ""  # which Django calls usable
+        return came_by in others or bool(others and has_password)
 
     @sensitive_variables()
     def _complete(self, request, attempt, verification):
@@ -118,7 +119,7 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         if attempt.use == Use.REVERIFY and found != [request.user]:
             raise exceptions.UserMismatch  # nor is it added as a first number, which nobody asked for
         if attempt.use in CONFIRMING:
-            return _confirmed(request.user, found), False
+            return _confirmed(request, found), False
         if attempt.use == Use.LINK:
             attempt.holder = _holder(request, attempt, found)
             return request.user, False
@@ -161,9 +162,13 @@ def _is_path(answer):
     return answer.startswith("/") and url_has_allowed_host_and_scheme(answer, allowed_hosts=None)
 
 
-def _confirmed(user, found):
-    """Return the signed-in ``user`` where the number is theirs, or is their first and nobody else's."""
-    if found != [user] and (found or _has_number(user)):
+def _confirmed(request, found):
+    """Return the signed-in user where the number is theirs, or is their first and nobody else's.
+
+    Who has been signed in for long gets no first number: a session may be a thief's.
+    """
+    user = request.user
+    if found != [user] and (found or not session.has_just_come(request) or _has_number(user)):
         raise exceptions.UserMismatch
     return user
 
@@ -173,10 +178,12 @@ def _holder(request, attempt, found):
     others = [user for user in found if user != request.user]
     if not others:
         return None
-    decide = conf.get().number_taken
-    if len(others) > 1 or decide == "refuse" or decide(request, request.user, others[0], attempt) is not True:
+    holder, *more = others
+    record, decide = attempt.verified_number, conf.get().number_taken
+    is_theirs = not more and record is not None and record.user_id == holder.pk  # not by a hook of the site's alone
+    if not is_theirs or decide == "refuse" or decide(request, request.user, holder, attempt) is not True:
         raise exceptions.NumberTaken
-    return others[0]
+    return holder
 
 
 def _has_number(user):

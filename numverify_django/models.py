@@ -152,6 +152,10 @@ class AttemptManager(AuditManager):
         if kept:
             self.filter(pk__in=[row.pk for row in kept]).update(sealed="")
 
+    def cancel(self, user, uses):
+        """End what is open of ``user`` for these ``uses``."""
+        self.filter(user=user.pk, use__in=uses, **PENDING).update(**ending(exceptions.Cancelled()))
+
     def _end(self, keys, error):
         if keys:
             self.filter(pk__in=keys, **PENDING).update(**ending(error))

@@ -3,19 +3,17 @@
 To change a number is to add the new one and then to remove the old one: each step stands for itself.
 """
 
-from django.conf import settings
-from django.contrib.auth import get_backends
+from django.contrib.auth import get_backends, logout
 from django.contrib.auth.views import redirect_to_login
 from django.db import router, transaction
 from django.db.models import F
 from django.http import HttpResponseRedirect
-from django.shortcuts import resolve_url
 from django.urls import reverse
 
-from . import pages, session, signals
-from .backends import NumberVerificationBackend
-from .models import Use, VerifiedNumber
-from .views import LoginView, NumberVerificationView
+from . import conf, pages, session, signals
+from .backends import CONFIRMING, NumberVerificationBackend
+from .models import Use, VerificationAttempt, VerifiedNumber
+from .views import LoginView, NumberVerificationView, ask_who
 
 
 class SignedIn:
@@ -28,13 +26,8 @@ class SignedIn:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         if self.changes and not session.has_just_come(request):
-            return self._ask_who(request)
+            return ask_who(request, request.get_full_path())
         return None
-
-    def _ask_who(self, request):
-        here = request.get_full_path()
-        context = {"own_number": session.own(request.user), "other_url": _other_login(here), "cancel_url": _home()}
-        return pages.show(request, "numbers/who.html", here, status=403, **context)
 
     def refuse(self, request, error, next_url):
         """Lead back to the form."""
@@ -50,7 +43,8 @@ class NumbersView(SignedIn, NumberVerificationView):
     def get(self, request):
         """Show each, and what was just done."""
         done = {name: session.noted(request, name) for name in ("added", "removed")}
-        return pages.show(request, "numbers/list.html", "", numbers=_numbers(request), **done)
+        logs_in = conf.get().allow_staff or not session.is_staff(request.user)
+        return pages.show(request, "numbers/list.html", "", numbers=_numbers(request), logs_in=logs_in, **done)
 
 
 class AddNumberView(SignedIn, LoginView):
@@ -102,6 +96,18 @@ class RemoveNumberView(SignedIn, NumberVerificationView):
         return HttpResponseRedirect(_home())
 
 
+class LoginAgainView(NumberVerificationView):
+    """Log out, and show every way in: who cannot confirm with the SIM of a number shows so who they are."""
+
+    http_method_names = ["post"]
+
+    def post(self, request):
+        """Do that, and lead back afterwards."""
+        next_url = pages.safe_next(request, request.POST.get("next"))
+        logout(request)
+        return redirect_to_login(next_url)
+
+
 def _numbers(request):
     return VerifiedNumber.objects.filter(user=request.user.pk).order_by("-last_verified_at", "-pk")
 
@@ -114,20 +120,15 @@ def _removed(request, pk):
         if record is None or _is_last_way(request, record):
             return None
         VerifiedNumber.objects.filter(pk=pk).delete()
+        VerificationAttempt.objects.cancel(request.user, CONFIRMING)  # which would add it again, as a first number
         return record
 
 
 def _is_last_way(request, record):
     backend = next(backend for backend in get_backends() if isinstance(backend, NumberVerificationBackend))
-    others = _numbers(request).exclude(pk=record.pk)
+    served = [operator.name for operator in conf.get().operators]
+    others = _numbers(request).filter(operator__in=served).exclude(pk=record.pk)
     return not others.exists() and not backend.has_other_way(request, request.user)
-
-
-def _other_login(next_url):
-    """Return where one logs in without a number, or an empty text: there is no such page."""
-    url = resolve_url(settings.LOGIN_URL)
-    is_ours = url == reverse("numverify:login")
-    return pages.fallback_or_none(next_url) or ("" if is_ours else pages.with_next(url, next_url))
 
 
 def _home():

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings as django_settings
-from django.contrib.auth import load_backend, login
+from django.contrib.auth import SESSION_KEY, load_backend, login
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSession
 from django.core.exceptions import PermissionDenied
@@ -168,16 +168,21 @@ def noted(request, name):
     return known.get(name)
 
 
-def on_login(sender, request, **kwargs):
+def on_login(sender, request, user, **kwargs):
     """Remember that somebody logged in just now, by whatever way: a receiver of Django's ``user_logged_in``."""
-    if hasattr(request, "session"):  # an API may log in for one request alone
+    known = getattr(request, "session", {}).get(SESSION_KEY)
+    if known == user._meta.pk.value_to_string(user):  # an API may log in for one request alone, and beside a session
         _remember(request, login_at=time.time())
 
 
 def has_just_come(request):
     """Tell whether whoever is signed in logged in, or proved a number of theirs, in the last RECENT seconds."""
-    age = time.time() - request.session.get(KEY, {}).get("login_at", 0)
-    return -SKEW <= age <= RECENT or request.number_verification.is_fresh(RECENT)
+    return has_just_logged_in(request) or request.number_verification.is_fresh(RECENT)
+
+
+def has_just_logged_in(request):
+    """Tell whether whoever is signed in logged in, by whatever way, in the last RECENT seconds."""
+    return -SKEW <= time.time() - request.session.get(KEY, {}).get("login_at", 0) <= RECENT
 
 
 def record_filled(request, attempt):

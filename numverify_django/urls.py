@@ -14,5 +14,6 @@ urlpatterns = [
     path("numbers/", numbers.NumbersView.as_view(), name="numbers"),
     path("numbers/add/", numbers.AddNumberView.as_view(), name="add_number"),
     path("numbers/<int:pk>/remove/", numbers.RemoveNumberView.as_view(), name="remove_number"),
+    path("login-again/", numbers.LoginAgainView.as_view(), name="login_again"),
     path("failed/", views.FailedView.as_view(), name="failed"),
 ]

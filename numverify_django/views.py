@@ -84,6 +84,12 @@ class LoginView(NumberVerificationView):
     http_method_names = ["get", "head", "post"]
     template = pages.LOGIN  # what a form that was posted here is shown on again
 
+    def detour(self, request):
+        """Let who has been signed in for long, and has no number, show who they are before one is theirs."""
+        if request.user.is_anonymous or self.own(request) or session.has_just_come(request):
+            return None
+        return ask_who(request, pages.safe_next(request, request.GET.get("next") or request.POST.get("next")))
+
     def get(self, request):
         """Show the form; but to who comes back to it by the browser's button, that they are in."""
         self.template, next_url = pages.login_template(request), request.GET.get("next", "")
@@ -146,6 +152,12 @@ class LoginView(NumberVerificationView):
     def context(self):
         """Return what the page of this view has otherwise."""
         return {}
+
+
+def ask_who(request, next_url):
+    """Return the page that asks a signed-in person to show again who they are, and then leads to ``next_url``."""
+    context = {"own_number": session.own(request.user)}
+    return pages.show(request, "numbers/who.html", next_url, status=403, **context)
 
 
 class FillView(NumberVerificationView):

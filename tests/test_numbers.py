@@ -4,10 +4,15 @@ import threading
 
 import pytest
 from django.contrib.auth import SESSION_KEY, get_user_model
-from django.db import connection
+from django.contrib.auth.signals import user_logged_in
+from django.db import IntegrityError, connection
+from django.db.models.signals import post_save
+from django.http import HttpRequest
 
 from numverify_django import conf, signals
 from numverify_django.models import VerificationAttempt, VerifiedNumber
+from numverify_django.protocol.phone import PhoneNumber
+from numverify_django.session import has_just_come
 
 from .conftest import Page, Phone
 from .test_login import GOOD, OTHER, account
@@ -55,7 +60,7 @@ def have_been_here_for_long(phone, seconds=1000):
 
 class TestAdding:
     def test_number_is_added_and_logs_in(self, person):
-        assert "You can't log in with a phone yet." in person.client.get(HOME).content.decode()
+        assert "You have no number here yet." in person.client.get(HOME).content.decode()
         response = add(person)
 
         assert response["Location"] == HOME
@@ -119,6 +124,11 @@ class TestAdding:
         person.sandbox.reset()
         add(person, "", retry=retry["value"])
         assert numbers_of(person.user) == ["+34600000001"]
+
+    def test_staff_who_do_not_log_in_by_sim_are_told_what_it_is_for(self, person):
+        get_user_model().objects.update(is_staff=True)
+        add(person)
+        assert "The SIM of each of these confirms that it's you." in person.client.get(HOME).content.decode()
 
     def test_form_with_an_error_comes_back_as_it_was(self, person):
         response = person.start("12", ADD)
@@ -207,6 +217,16 @@ class TestTaken:
         assert numbers_of(holder) == ["+34600000001"]
         assert "600000001" not in caplog.text
 
+    def test_field_that_must_be_unique_asks_nobody_twice(self, person, holder, settings):
+        def refuse(**facts):
+            raise IntegrityError
+
+        asked = self.decide(settings, answer=True)
+        post_save.connect(refuse, sender=VerifiedNumber)
+        add(person)
+        assert post_save.disconnect(refuse, sender=VerifiedNumber)
+        assert (len(asked), numbers_of(holder), the_attempt().reason) == (1, ["+34600000001"], "misconfigured")
+
     def test_nobody_is_asked_about_a_number_that_is_free(self, person, settings):
         asked = self.decide(settings, answer=False)
         add(person)
@@ -236,7 +256,7 @@ class TestWho:
         for path in (ADD, remove_url()):
             response = getattr(person.client, method)(path)
             assert response.status_code == 403
-            assert "Before you change your numbers" in response.content.decode()
+            assert "show that it is still you" in response.content.decode()
         assert numbers_of(person.user) == ["+34600000001"]
         assert person.client.get(HOME).status_code == 200
 
@@ -248,18 +268,42 @@ class TestWho:
         person.log_in(next=ADD)
         assert person.client.get(ADD).status_code == 200
 
-    def test_logging_in_another_way_opens_it_too(self, person, settings):
+    def test_logging_in_again_opens_it_too(self, person, settings):
         settings.LOGIN_URL = "/password/"
         add(person)
         have_been_here_for_long(person)
-        (link,) = Page(person.client.get(ADD)).find(**{"class": "numverify-second"})
-        assert link["href"] == f"/password/?next={ADD.replace('/', '%2F')}"
+        page = Page(person.client.get(ADD))
+        assert page.find(action="/numverify/login-again/")
+        (target,) = page.find(name="next")
+        response = person.client.post("/numverify/login-again/", {"next": target["value"]})
+        assert response["Location"] == f"/password/?next={ADD}"
+        assert person.user_id is None
         person.client.force_login(person.user, PASSWORD)
         assert person.client.get(ADD).status_code == 200
 
-    def test_who_has_neither_is_told_to_log_in_again(self, person):
+    def test_stolen_session_gets_no_first_number_by_a_step_up(self, person):
+        """Neither by the form nor by one that was begun in time."""
+        callback = person.come_back(person.start(GOOD))
         have_been_here_for_long(person)
-        assert "Log out and log in again." in person.client.get(ADD).content.decode()
+        for response in (person.start(GOOD), person.client.get("/numverify/login/?next=/payment/&confirm=yes")):
+            assert response.status_code == 403
+            assert "show that it is still you" in response.content.decode()
+        person.client.get(callback)
+        assert the_attempt().reason == "user_mismatch"
+        assert numbers_of(person.user) == []
+
+    def test_login_of_somebody_else_beside_the_session_is_none_of_it(self, person):
+        """An API that lets them in for one request may send Django's signal."""
+        have_been_here_for_long(person)
+        request = person.client.get(HOME).wsgi_request
+        thief = get_user_model().objects.create_user("thief")
+        user_logged_in.send(type(thief), request=request, user=thief)
+        assert not has_just_come(request)
+        user_logged_in.send(type(thief), request=request, user=person.user)
+        assert has_just_come(request)
+
+    def test_api_without_sessions_may_send_the_signal_of_a_login(self, person):
+        user_logged_in.send(type(person.user), request=HttpRequest(), user=person.user)
 
     def test_login_by_sim_counts(self, phone):
         phone.log_in(GOOD)
@@ -322,6 +366,36 @@ class TestRemoving:
         person.client.force_login(get_user_model().objects.get(), PASSWORD)
         add(person)
         person.client.post(remove_url())
+        assert numbers_of(person.user) == []
+
+    def test_empty_password_is_none(self, phone):
+        phone.log_in(GOOD)
+        get_user_model().objects.update(password="")
+        phone.client.force_login(get_user_model().objects.get(), SIM)
+        phone.client.post(remove_url())
+        assert VerifiedNumber.objects.count() == 1
+
+    def test_what_one_logged_in_with_long_ago_is_none(self, person):
+        get_user_model().objects.update(password="!")
+        person.client.force_login(get_user_model().objects.get(), PASSWORD)
+        have_been_here_for_long(person)
+        VerifiedNumber.objects.enrol(person.user, PhoneNumber("+34600000001"), conf.get().operators[0].name)
+        person.log_in()
+        person.client.post(remove_url())
+        assert numbers_of(person.user) == ["+34600000001"]
+
+    def test_number_of_an_operator_that_is_gone_is_no_other_way(self, phone):
+        phone.log_in(GOOD)
+        VerifiedNumber.objects.enrol(get_user_model().objects.get(), PhoneNumber("+34600000002"), "gone")
+        phone.client.post(remove_url())
+        assert VerifiedNumber.objects.count() == 2
+
+    def test_step_up_under_way_adds_it_not_again(self, person):
+        add(person)
+        callback = person.come_back(person.start())
+        person.client.post(remove_url())
+        person.client.get(callback)
+        assert the_attempt().reason == "cancelled"
         assert numbers_of(person.user) == []
 
     def test_another_number_is_another_way(self, phone):
