@@ -6,7 +6,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 from django.contrib.auth import BACKEND_SESSION_KEY, get_user_model, load_backend
 from django.contrib.auth.backends import ModelBackend
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -42,11 +42,11 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         """
         try:
             return self._complete(request, attempt, verification)
-        except (IntegrityError, exceptions.NumberTaken) as error:
+        except (IntegrityError, OperationalError, exceptions.NumberTaken) as error:
             is_decided = attempt.use == Use.LINK and isinstance(error, exceptions.NumberTaken)
             if is_decided or attempt.holder is not None:  # the site is not asked twice
                 raise
-        # Another first login of this number was quicker: now there is an account to find.
+        # Another first login of this number was quicker: now there is an account to find. MariaDB calls it a deadlock.
         return self._complete(request, attempt, verification)
 
     async def aauthenticate(self, request, attempt, verification):

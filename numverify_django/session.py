@@ -118,7 +118,7 @@ def require(request):
 def succeed(request, attempt, user, number):
     """Record that ``attempt`` proved ``number`` for ``user``; raise Cancelled where the session was ended meanwhile.
 
-    Of a session that Django keeps in this database that is asked in the same statement.
+    Of a session that Django keeps in this database that is asked in the same statement, on PostgreSQL.
     """
     condition = _while_there(request.session, attempt)
     if condition is None:
@@ -132,7 +132,7 @@ def succeed(request, attempt, user, number):
 
 def _while_there(store, attempt):
     """Return the condition that a session has its row, or None where that is not beside the row of ``attempt``."""
-    if type(store).exists is not DatabaseSession.exists:
+    if type(store).exists is not DatabaseSession.exists or not statements.are_known(type(attempt)):
         return None
     if router.db_for_write(store.model) != router.db_for_write(type(attempt)):
         return None

@@ -73,7 +73,7 @@ def prove(model, users, **values):
 
 
 def is_there(model, **value):
-    """Return the condition that there is a row of ``model`` with this value of a column, for any database."""
+    """Return the condition that there is a row of ``model`` with this value of a column."""
     ((column, value),) = value.items()
     sql = IS_THERE.format(table=_quoted(model, model._meta.db_table), column=_quoted(model, column))
     return RawSQL(sql, [value], BooleanField())  # noqa: S611  (names of our own, quoted)

@@ -22,7 +22,8 @@ ATTEMPTS, NUMBERS = VerificationAttempt._meta.db_table, VerifiedNumber._meta.db_
 # number: its date, and who has it. The row is claimed and read at once on PostgreSQL, and so is the number.
 OURS = {"postgresql": {ATTEMPTS: 4, NUMBERS: 1}}.get(connection.vendor, {ATTEMPTS: 5, NUMBERS: 2})
 DJANGOS = {"auth_user": 1}  # the date of the last login
-SESSIONS = {"db": {"django_session": 8}, "cache": {}}  # all of them Django's
+# 8 are Django's; whether it was ended meanwhile is asked with the outcome on PostgreSQL, and alone elsewhere.
+SESSIONS = {"db": {"django_session": 8 if connection.vendor == "postgresql" else 9}, "cache": {}}
 
 
 def statements(act):

@@ -772,7 +772,7 @@ def test_ad_11_report_of_a_database_that_dies_shows_no_secret(
 
     secret = [params["code"], params["state"], browser, CLIENT_SECRET, *SPELLED, *operator.secrets]
     assert [value for value in secret if value in told] == []
-    assert bool(told) or statement > 2
+    assert bool(told) or statement > 1
 
 
 @pytest.mark.parametrize("key", ["CLIENT_SECRET", "PRIVATE_KEY", "PEPPERS", "LOGIN_POLICY"])
