@@ -14,7 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from . import flow, pages, session, signals
 from .models import Use
-from .protocol.exceptions import Cancelled, Misconfigured, NumberVerifyError, UserMismatch
+from .protocol.exceptions import Cancelled, Misconfigured, NumberTaken, NumberVerifyError, UserMismatch
 
 logger = logging.getLogger(__name__)
 
@@ -120,8 +120,10 @@ class Link(Purpose):
 
     def group_of(self, reason):
         """Return a page that tells, to who proved it, that the number may be another account's."""
+        if reason == NumberTaken.code:
+            return "number_taken"
         group = pages.group_of(reason)
-        return {"number_taken": "number_taken"}.get(reason, "not_added") if group == "not_confirmed" else group
+        return "not_added" if group == "not_confirmed" else group
 
 
 class Fill(Purpose):

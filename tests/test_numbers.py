@@ -1,7 +1,5 @@
 """A signed-in person's numbers: shown, added, changed, removed, and moved from another account if the site says so."""
 
-import threading
-
 import pytest
 from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.auth.signals import user_logged_in
@@ -15,6 +13,7 @@ from numverify_django.protocol.phone import PhoneNumber
 from numverify_django.session import has_just_come
 
 from .conftest import Page, Phone
+from .test_concurrency import together
 from .test_login import GOOD, OTHER, account
 from .test_signals import listen  # noqa: F401
 
@@ -430,22 +429,14 @@ def test_one_of_two_tabs_that_remove_the_last_two_numbers_is_refused(phone):
     phone.sandbox.set(sim="+34600000002")
     add(phone, OTHER)
     urls = [remove_url(number) for number in ("+34600000001", "+34600000002")]
-    barrier = threading.Barrier(2)
 
     def remove(url):
         tab = Phone(phone.sandbox).client
         tab.cookies = phone.client.cookies
-        barrier.wait()
-        try:
-            tab.post(url)
-        finally:
-            connection.close()
+        tab.post(url)
+        connection.close()  # of this thread
 
-    threads = [threading.Thread(target=remove, args=[url]) for url in urls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(remove, urls)
     assert VerifiedNumber.objects.count() == 1
 
 

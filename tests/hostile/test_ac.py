@@ -163,7 +163,7 @@ ADD = "/numverify/numbers/add/"
 
 
 def attach(trial, meanwhile=lambda: None, **data):
-    """Let somebody who is signed in add NUMBER, which is another's by the time they come back; return both accounts."""
+    """Let somebody who is signed in add NUMBER, which is another's by the time they come back; return who did."""
     somebody = make_user("somebody")
     attacker = Visitor(trial.responses)
     attacker.client.force_login(somebody, MODEL)

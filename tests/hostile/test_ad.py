@@ -772,7 +772,8 @@ def test_ad_11_report_of_a_database_that_dies_shows_no_secret(
 
     secret = [params["code"], params["state"], browser, CLIENT_SECRET, *SPELLED, *operator.secrets]
     assert [value for value in secret if value in told] == []
-    assert bool(told) or statement > 1
+    asked = 2 if connection.vendor == "postgresql" else 3  # before the operator is, and what fails is told
+    assert bool(told) or statement >= asked
 
 
 @pytest.mark.parametrize("key", ["CLIENT_SECRET", "PRIVATE_KEY", "PEPPERS", "LOGIN_POLICY"])
