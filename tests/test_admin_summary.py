@@ -106,12 +106,13 @@ class TestCount:
         assert sum(summary.count(window).total.values()) == kept
 
     @pytest.mark.parametrize(("window", "bars"), [("24h", 25), ("7d", 8), ("30d", 31)])
-    def test_every_moment_has_a_bar_and_every_attempt_is_in_one(self, window, bars):
+    def test_every_moment_has_a_bar_and_every_attempt_is_in_one(self, settings, window, bars):
+        settings.TIME_ZONE = "UTC"  # where the clocks change, a window of days has one more or one less
         for hours in range(0, 24, 5):
             make_ended(ago=timedelta(hours=hours, minutes=1))
         found = summary.count(window).by_moment()
 
-        assert len(found) in (bars, bars + 1)  # one more where the clocks went back
+        assert len(found) == bars
         assert sum(sum(counts.values()) for _, counts in found) == 5
         assert [name for name, _ in found] == sorted(name for name, _ in found)
 
