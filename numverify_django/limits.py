@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.db.models import Q
 from django.utils import timezone
 
-from . import conf, sealing
+from . import conf, sealing, statements
 from .models import Outcome, VerificationAttempt, address_digests, number_digests
 from .protocol.exceptions import (
     BudgetSpent,
@@ -51,14 +51,14 @@ def check_tries(rows, number, browser, address):
     ``number`` (a PhoneNumber), ``browser`` and ``address`` (texts) may be None. A number is limited together with an
     address, so that no stranger elsewhere can use up another person's tries. Rows under an older pepper count as well.
     """
-    by_address = {"address_digest__in": address_digests(address)} if address is not None else {"address_digest": None}
     counted = {"site": {}}
     if browser is not None:
-        counted["session"] = {"browser_digest": sealing.digest(browser)}
+        counted["session"] = {"browser_digest": [sealing.digest(browser)]}
     if number is not None:  # of an unknown address too: those are one, as all behind a proxy that is not known
-        counted["number_address"] = {"number_digest__in": number_digests(number), **by_address}
+        digests = {"number_digest": number_digests(number), "address_digest": address_digests(address)}
+        counted["number_address"] = digests
     if address is not None:
-        counted["address"] = by_address
+        counted["address"] = {"address_digest": address_digests(address)}
     for name, columns in counted.items():
         _check_count(rows, name, **columns)
 
@@ -69,7 +69,7 @@ def check_code(rows, number, browser, address):
     A stranger may use that up, and keeps nobody out: the SIM is the way in.
     """
     check_tries(rows, number, browser, address)
-    _check_count(rows, "code_number", number_digest__in=number_digests(number))
+    _check_count(rows, "code_number", number_digest=number_digests(number))
 
 
 def check_budget(operator, attempt):
@@ -91,20 +91,28 @@ def _check_budget(operator, *others):
     rows = VerificationAttempt.objects.filter(*others, Q(claimed_at__gt=since) | is_open, operator=operator.name)
     # Who came back lately began at most a lifetime before.
     began = since - timedelta(seconds=conf.get().attempt_lifetime)
-    _check(BudgetSpent, "operator", rows, limit, began)
+    times = _times(rows.filter(created_at__gt=began).order_by("-created_at"))
+    _refuse(BudgetSpent, "operator", times[limit[0] - 1 : limit[0]], limit[1])
 
 
 def _check_count(rows, name, **columns):
     limit = conf.get().rate_limits[name]
-    if limit is not None:
-        _check(TooManyTries, name, rows, limit, timezone.now() - timedelta(seconds=limit[1]), **columns)
-
-
-def _check(error, name, rows, limit, began, **columns):
-    """Raise ``error`` where there are as many ``rows`` of these columns since ``began`` as ``limit`` allows."""
+    if limit is None:
+        return
     count, seconds = limit
-    times = rows.filter(created_at__gt=began, **columns).order_by("-created_at").values_list("created_at", flat=True)
-    for oldest in times[count - 1 : count]:
+    since = timezone.now() - timedelta(seconds=seconds)
+    key = statements.nth_newest(rows.model, count, "created_at", since, **columns)
+    if key is not None:
+        _refuse(TooManyTries, name, _times(rows.filter(pk=key)), seconds)
+
+
+def _times(rows):
+    return rows.values_list("created_at", flat=True)
+
+
+def _refuse(error, name, times, seconds):
+    """Raise ``error`` until the one of ``times`` is ``seconds`` ago, if there is one: it is the oldest that counts."""
+    for oldest in times:
         wait = seconds - (timezone.now() - oldest).total_seconds()
         raise error(f"the limit '{name}' is reached", retry_after=max(1, wait))
 

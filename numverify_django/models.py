@@ -114,7 +114,7 @@ class AttemptManager(AuditManager):
         return attempt, Opened(**sealing.unseal(state, attempt.was_sealed))
 
     def _take_at_once(self, now, **digests):
-        return statements.claim(self, now=now, pending=Outcome.PENDING.value, **digests)
+        return statements.claim(self.model, now=now, pending=Outcome.PENDING.value, **digests)
 
     def _take(self, now, **digests):
         """Claim and return the pending attempt of these digests, or None; what was sealed is its ``was_sealed``."""
@@ -180,6 +180,7 @@ class Outcome(models.TextChoices):
 # Of a row that is found by its key, asked in a way that no index answers. Where few are pending, MariaDB looks along
 # the index of outcomes and locks its entry before the row; pruning locks the row before the entry: a deadlock.
 PENDING = {"outcome__endswith": Outcome.PENDING}
+IS_PENDING = ("outcome LIKE %s", [f"%{Outcome.PENDING.value}"])
 
 
 class Use(models.TextChoices):
@@ -285,11 +286,12 @@ class VerificationAttempt(AuditRow):
     def succeed(self, user, number, kept="", condition=None):
         """Record that ``number`` was proved for ``user``; ``kept`` is sealed text.
 
-        Raises Expired where it is over, or where ``condition`` (an expression) is not true.
+        Raises Expired where it is over, or where ``condition`` (SQL and its values) is not true.
         """
-        proved = {"outcome": Outcome.VERIFIED, "ended_at": timezone.now(), "user": user, "sealed": kept}
-        if not self._end(condition, **proved, **number_columns(number)):
+        proved = {"outcome": Outcome.VERIFIED, "ended_at": timezone.now(), "sealed": kept} | number_columns(number)
+        if not self._end(condition, user_id=user and user.pk, **proved):
             raise exceptions.Expired
+        self.user = user
 
     def fail(self, error, kept=""):
         """Record ``error`` (a NumberVerifyError) and tell whether there was no outcome yet; ``kept`` is sealed text."""
@@ -299,10 +301,10 @@ class VerificationAttempt(AuditRow):
         """Tell whether this call gave the attempt its one terminal outcome."""
         columns["timings"] = self.timings | self._callback_time()
         conditions = [] if condition is None else [condition]
-        won = type(self).objects.filter(*conditions, pk=self.pk, **PENDING).update(**columns)
+        won = statements.change(self, columns, IS_PENDING, *conditions)
         for name, value in columns.items() if won else ():
             setattr(self, name, value)
-        return bool(won)
+        return won
 
     def _callback_time(self):
         return {} if self.begun is None else {CALLBACK: round((time.monotonic() - self.begun) * 1000)}

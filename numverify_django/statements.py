@@ -1,49 +1,53 @@
 """What a login says in SQL, because Django's ORM would need a statement more, or half a millisecond to write it.
 
 ``claim`` and ``prove`` change a row and return it. They are PostgreSQL's: ``are_known`` tells where, and everywhere
-else the callers do the same by the ORM.
+else the callers do the same by the ORM. The others run on every database. No signal of the ORM is sent by any.
 """
 
+from functools import cache
+
 from django.db import connections, router
-from django.db.models import BooleanField
-from django.db.models.expressions import RawSQL
 from django.views.decorators.debug import sensitive_variables
 
 CLAIM = """
     WITH opened AS (
         SELECT id, sealed FROM {attempts}
-        WHERE state_digest = %(state_digest)s AND browser_digest = %(browser_digest)s
-            AND claimed_at IS NULL AND outcome = %(pending)s AND expires_at > %(now)s
+        WHERE state_digest = %s AND browser_digest = %s AND claimed_at IS NULL AND outcome = %s AND expires_at > %s
         FOR UPDATE
     )
-    UPDATE {attempts} AS attempt SET claimed_at = %(now)s, sealed = ''
+    UPDATE {attempts} AS attempt SET claimed_at = %s, sealed = ''
     FROM opened WHERE attempt.id = opened.id
-    RETURNING attempt.*, opened.sealed AS was_sealed
+    RETURNING {columns}, opened.sealed
 """
 PROVE = """
-    UPDATE {numbers} AS proved SET last_verified_at = %(now)s
-    FROM {users} AS account WHERE proved.number = %(number)s AND account.{key} = proved.user_id
+    UPDATE {numbers} AS proved SET last_verified_at = %s
+    FROM {users} AS account WHERE proved.number = %s AND account.{key} = proved.user_id
     RETURNING {columns}
 """
+NTH = "SELECT {key} FROM {table} WHERE {conditions} ORDER BY {moment} DESC LIMIT 1 OFFSET %s"
+CHANGE = "UPDATE {table} SET {columns} WHERE {conditions}"
 IS_THERE = "EXISTS (SELECT 1 FROM {table} WHERE {column} = %s)"
-PREFIX = "numverify_"  # of the number's columns beside the account's
 
 
 def are_known(model):
-    """Tell whether the database that ``model`` is written to runs these statements."""
+    """Tell whether the database that ``model`` is written to runs ``claim`` and ``prove``."""
     return connections[router.db_for_write(model)].vendor == "postgresql"
 
 
 @sensitive_variables()
-def claim(attempts, **values):
-    """Claim and return the pending attempt of ``attempts`` (a manager), or None where there is none to claim.
+def claim(model, state_digest, browser_digest, pending, now):
+    """Claim and return the pending attempt of these digests, or None where there is none to claim.
 
-    ``values`` are ``state_digest``, ``browser_digest``, ``pending`` (the outcome) and ``now``. What was sealed on it is
-    its ``was_sealed``.
+    ``pending`` is the outcome that says so. What was sealed on the attempt is its ``was_sealed``.
     """
-    model = attempts.model
-    sql = CLAIM.format(attempts=_quoted(model, model._meta.db_table))
-    return next(iter(attempts.db_manager(router.db_for_write(model)).raw(sql, values)), None)
+    alias, sql = _written(_claim, model)
+    row = _row(alias, sql, [state_digest, browser_digest, pending, now, now])
+    if row is None:
+        return None
+    *columns, was_sealed = row
+    found = _read(model, alias, columns)
+    found.was_sealed = was_sealed
+    return found
 
 
 def can_prove(model, users):
@@ -54,30 +58,114 @@ def can_prove(model, users):
 
 
 @sensitive_variables()
-def prove(model, users, **values):
-    """Date the proof of a number; return its row, a ``model`` with its ``user``, or None where it has none.
+def prove(model, users, number, now):
+    """Date the proof of ``number`` (text in E.164); return its row, a ``model`` with its ``user``, or None."""
+    alias, sql = _written(_prove, model, users.model)
+    row = _row(alias, sql, [now, number])
+    if row is None:
+        return None
+    count = len(model._meta.concrete_fields)
+    found = _read(model, alias, row[:count])
+    found.user = _read(users.model, alias, row[count:])
+    return found
 
-    ``values`` are ``number`` (text in E.164) and ``now``.
+
+@sensitive_variables()
+def nth_newest(model, nth, moment, since, **columns):
+    """Return the key of the row that is the ``nth`` newest by ``moment`` (a field) ``since`` then, or None.
+
+    ``columns`` is which rows count: field -> list of values, of which each row has one; [None] is a row without one.
     """
-    own, account = model._meta, users.model._meta
-    names = [field.column for field in own.concrete_fields]
-    columns = [f"account.{_quoted(model, field.column)}" for field in account.concrete_fields]
-    columns += [f"proved.{_quoted(model, name)} AS {PREFIX}{name}" for name in names]
-    tables = {"numbers": _quoted(model, own.db_table), "users": _quoted(model, account.db_table)}
-    sql = PROVE.format(**tables, key=_quoted(model, account.pk.column), columns=", ".join(columns))
-    for user in users.db_manager(router.db_for_write(model)).raw(sql, values):
-        found = model.from_db(user._state.db, names, [user.__dict__.pop(PREFIX + name) for name in names])
-        found.user = user
-        return found
-    return None
+    alias = router.db_for_write(model)
+    conditions = [f"{_quoted(alias, moment)} > %s"]
+    values = _prepared(alias, model, {moment: [since]})
+    for name, among in columns.items():
+        shown = "IS NULL" if among == [None] else f"IN ({', '.join(['%s'] * len(among))})"
+        conditions.append(f"{_quoted(alias, name)} {shown}")
+    values += _prepared(alias, model, {name: among for name, among in columns.items() if among != [None]})
+    names = {"key": model._meta.pk.column, "table": model._meta.db_table, "moment": moment}
+    sql = NTH.format(**_all_quoted(alias, names), conditions=" AND ".join(conditions))
+    row = _row(alias, sql, [*values, nth - 1])
+    return row and row[0]
+
+
+@sensitive_variables()
+def change(row, columns, *conditions):
+    """Write ``columns`` (field -> value) to the stored ``row`` where each condition (SQL, values) holds; tell whether.
+
+    The object in memory is left as it is.
+    """
+    model = type(row)
+    alias = router.db_for_write(model, instance=row)
+    fields = [model._meta.get_field(name) for name in columns]
+    shown = ", ".join(f"{_quoted(alias, field.column)} = %s" for field in fields)
+    values = _prepared(alias, model, {name: [value] for name, value in columns.items()})
+    conditions = [(f"{_quoted(alias, model._meta.pk.column)} = %s", [row.pk]), *conditions]
+    where = " AND ".join(condition for condition, _ in conditions)
+    sql = CHANGE.format(table=_quoted(alias, model._meta.db_table), columns=shown, conditions=where)
+    with connections[alias].cursor() as cursor:
+        cursor.execute(sql, values + [value for _, more in conditions for value in more])
+        return bool(cursor.rowcount)
 
 
 def is_there(model, **value):
     """Return the condition that there is a row of ``model`` with this value of a column."""
     ((column, value),) = value.items()
-    sql = IS_THERE.format(table=_quoted(model, model._meta.db_table), column=_quoted(model, column))
-    return RawSQL(sql, [value], BooleanField())  # noqa: S611  (names of our own, quoted)
+    names = {"table": model._meta.db_table, "column": column}
+    return IS_THERE.format(**_all_quoted(router.db_for_write(model), names)), [value]
 
 
-def _quoted(model, name):
-    return connections[router.db_for_write(model)].ops.quote_name(name)
+def _written(write, *models):
+    """Return the database that the first of ``models`` is written to, and what ``write`` wrote for it once."""
+    alias = router.db_for_write(models[0])
+    return alias, write(alias, *models)
+
+
+@cache
+def _claim(alias, model):
+    columns = _columns(alias, model, "attempt")
+    return CLAIM.format(attempts=_quoted(alias, model._meta.db_table), columns=columns)
+
+
+@cache
+def _prove(alias, model, user_model):
+    account = user_model._meta
+    columns = f"{_columns(alias, model, 'proved')}, {_columns(alias, user_model, 'account')}"
+    names = {"numbers": model._meta.db_table, "users": account.db_table, "key": account.pk.column}
+    return PROVE.format(**_all_quoted(alias, names), columns=columns)
+
+
+def _columns(alias, model, table):
+    return ", ".join(f"{table}.{_quoted(alias, field.column)}" for field in model._meta.concrete_fields)
+
+
+def _row(alias, sql, values):
+    """Return the first row that ``sql`` finds, or None."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchone()
+
+
+def _prepared(alias, model, columns):
+    """Return all values of ``columns`` (field -> list) as the database takes them."""
+    fields = {model._meta.get_field(name): values for name, values in columns.items()}
+    return [field.get_db_prep_save(value, connections[alias]) for field, values in fields.items() for value in values]
+
+
+def _read(model, alias, values):
+    """Return the ``model`` that has these columns, as the database gave them."""
+    fields, connection = model._meta.concrete_fields, connections[alias]
+    read = []
+    for field, value in zip(fields, values, strict=True):
+        for convert in field.get_db_converters(connection):
+            value = convert(value, field.cached_col, connection)  # noqa: PLW2901
+        read.append(value)
+    return model.from_db(alias, [field.attname for field in fields], read)
+
+
+def _all_quoted(alias, names):
+    return {key: _quoted(alias, name) for key, name in names.items()}
+
+
+def _quoted(alias, name):
+    return connections[alias].ops.quote_name(name)

@@ -165,6 +165,11 @@ def test_kid_that_is_no_text_is_refused(kid):
     refused(IdTokenInvalid, read, crafted({"alg": "RS256", "kid": kid}, claims(), rs256(private_key())), ours())
 
 
+def test_header_that_says_its_algorithm_twice_is_refused():
+    header = json.dumps(HEADER).replace("{", '{"alg": "none", ', 1).encode()
+    refused(IdTokenInvalid, read, crafted(header, claims(), rs256(private_key())), ours())
+
+
 def _misshapen():
     good = id_token()
     head, payload, signature = good.split(".")
