@@ -76,16 +76,10 @@ def nth_newest(model, nth, moment, since, **columns):
 
     ``columns`` is which rows count: field -> list of values, of which each row has one; [None] is a row without one.
     """
-    alias = router.db_for_write(model)
-    conditions = [f"{_quoted(alias, moment)} > %s"]
-    values = _prepared(alias, model, {moment: [since]})
-    for name, among in columns.items():
-        shown = "IS NULL" if among == [None] else f"IN ({', '.join(['%s'] * len(among))})"
-        conditions.append(f"{_quoted(alias, name)} {shown}")
-    values += _prepared(alias, model, {name: among for name, among in columns.items() if among != [None]})
-    names = {"key": model._meta.pk.column, "table": model._meta.db_table, "moment": moment}
-    sql = NTH.format(**_all_quoted(alias, names), conditions=" AND ".join(conditions))
-    row = _row(alias, sql, [*values, nth - 1])
+    shape = tuple((name, 0 if among == [None] else len(among)) for name, among in columns.items())
+    alias, sql = _written(_nth, model, moment, shape)
+    counted = {name: among for name, among in columns.items() if among != [None]}
+    row = _row(alias, sql, [*_prepared(alias, model, {moment: [since]} | counted), nth - 1])
     return row and row[0]
 
 
@@ -96,15 +90,10 @@ def change(row, columns, *conditions):
     The object in memory is left as it is.
     """
     model = type(row)
-    alias = router.db_for_write(model, instance=row)
-    fields = [model._meta.get_field(name) for name in columns]
-    shown = ", ".join(f"{_quoted(alias, field.column)} = %s" for field in fields)
+    alias, sql = _written(_change, model, tuple(columns), tuple(condition for condition, _ in conditions))
     values = _prepared(alias, model, {name: [value] for name, value in columns.items()})
-    conditions = [(f"{_quoted(alias, model._meta.pk.column)} = %s", [row.pk]), *conditions]
-    where = " AND ".join(condition for condition, _ in conditions)
-    sql = CHANGE.format(table=_quoted(alias, model._meta.db_table), columns=shown, conditions=where)
     with connections[alias].cursor() as cursor:
-        cursor.execute(sql, values + [value for _, more in conditions for value in more])
+        cursor.execute(sql, [*values, row.pk, *(value for _, more in conditions for value in more)])
         return bool(cursor.rowcount)
 
 
@@ -115,10 +104,10 @@ def is_there(model, **value):
     return IS_THERE.format(**_all_quoted(router.db_for_write(model), names)), [value]
 
 
-def _written(write, *models):
-    """Return the database that the first of ``models`` is written to, and what ``write`` wrote for it once."""
-    alias = router.db_for_write(models[0])
-    return alias, write(alias, *models)
+def _written(write, model, *shape):
+    """Return the database that ``model`` is written to, and what ``write`` wrote for it once in this ``shape``."""
+    alias = router.db_for_write(model)
+    return alias, write(alias, model, *shape)
 
 
 @cache
@@ -135,6 +124,25 @@ def _prove(alias, model, user_model):
     return PROVE.format(**_all_quoted(alias, names), columns=columns)
 
 
+@cache
+def _nth(alias, model, moment, shape):
+    conditions = [f"{_quoted(alias, moment)} > %s"]
+    for name, count in shape:
+        shown = f"IN ({', '.join(['%s'] * count)})" if count else "IS NULL"
+        conditions.append(f"{_quoted(alias, name)} {shown}")
+    names = {"key": model._meta.pk.column, "table": model._meta.db_table, "moment": moment}
+    return NTH.format(**_all_quoted(alias, names), conditions=" AND ".join(conditions))
+
+
+@cache
+def _change(alias, model, names, conditions):
+    fields = [model._meta.get_field(name) for name in names]
+    columns = ", ".join(f"{_quoted(alias, field.column)} = %s" for field in fields)
+    is_it = f"{_quoted(alias, model._meta.pk.column)} = %s"
+    table = _quoted(alias, model._meta.db_table)
+    return CHANGE.format(table=table, columns=columns, conditions=" AND ".join([is_it, *conditions]))
+
+
 def _columns(alias, model, table):
     return ", ".join(f"{table}.{_quoted(alias, field.column)}" for field in model._meta.concrete_fields)
 
@@ -148,8 +156,12 @@ def _row(alias, sql, values):
 
 def _prepared(alias, model, columns):
     """Return all values of ``columns`` (field -> list) as the database takes them."""
-    fields = {model._meta.get_field(name): values for name, values in columns.items()}
-    return [field.get_db_prep_save(value, connections[alias]) for field, values in fields.items() for value in values]
+    connection = connections[alias]
+    return [
+        model._meta.get_field(name).get_db_prep_save(value, connection)
+        for name, values in columns.items()
+        for value in values
+    ]
 
 
 def _read(model, alias, values):

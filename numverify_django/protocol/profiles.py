@@ -130,6 +130,12 @@ class Operator:
     timeout: float = 10.0
     allow_loopback: bool = False
     rivals: frozenset = frozenset()  # places of the site's other operators, which no document may lead to
+    # A digest (hex) of where this operator is and who we are to it: a changed one ends the attempts under way.
+    fingerprint: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        told = [str(getattr(self, name)) for name in FINGERPRINTED]
+        object.__setattr__(self, "fingerprint", hashlib.sha256("\n".join(told).encode()).hexdigest()[:32])
 
     def serves(self, number):
         """Tell whether ``number`` is one of the operator's countries (PREFIXES; none means any)."""
@@ -170,12 +176,6 @@ class Operator:
             and origin(url) == origin(self.issuer)
             and is_loopback(urlsplit(url).hostname)
         )
-
-    @property
-    def fingerprint(self):
-        """A digest (hex) of where this operator is and who we are to it: a changed one ends the attempts under way."""
-        told = [str(getattr(self, name)) for name in FINGERPRINTED]
-        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
 
 
 FINGERPRINTED = (
