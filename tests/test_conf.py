@@ -92,7 +92,7 @@ def the_operator():
 
 
 def values_of(settings):
-    return {item.name: getattr(settings, item.name) for item in fields(settings)}
+    return {item.name: getattr(settings, item.name) for item in fields(settings) if item.init}
 
 
 def of_an_unknown_curve():
