@@ -67,10 +67,9 @@ def read_kid(token, algorithm):
         raise IdTokenInvalid("the ID token is not signed with ID_TOKEN_ALG")
     if "crit" in header or "b64" in header:  # RFC 7515 4.1.11: we understand no extension
         raise IdTokenInvalid("the ID token's header demands an extension")
-    kid = header.get("kid")
-    if not isinstance(kid, str | None):
+    if not isinstance(header.get("kid", ""), str):
         raise IdTokenInvalid("the ID token's header has a kid that is no text")
-    return kid
+    return header.get("kid")
 
 
 def verify(token, keys, algorithm):
