@@ -1,5 +1,7 @@
 """Two sites' worth of workers on two ports: nothing that matters lives in a process."""
 
+import time
+
 import pytest
 import redis
 from django.contrib.auth import get_user_model
@@ -54,15 +56,17 @@ def test_login_begun_at_one_site_ends_at_the_other(start, phones, operator, sess
     assert operator("count")["token"] == 1
 
 
-def test_login_takes_eleven_commands_of_redis(start, phones, redis_url):
+def test_login_takes_eleven_commands_of_redis_at_most(start, phones, redis_url):
     site, server = start(workers=1, sessions="cache"), redis.Redis.from_url(redis_url)
     phones().log_in(site, NUMBER)
+    time.sleep(limits.CALM + 0.1)
     server.config_resetstat()
     phones().log_in(site, NUMBER)
     counted = {name.removeprefix("cmdstat_"): facts["calls"] for name, facts in server.info("commandstats").items()}
 
-    told = {name: counted.get(name, 0) for name in ("get", "set", "mget", "exists", "del")}
-    assert told == {"get": 3, "set": 3, "mget": 1, "exists": 3, "del": 1}  # docs/deployment.rst counts with it
+    told = {name: counted.get(name, 0) for name in ("get", "set", "exists", "del")}
+    assert told == {"get": 2, "set": 3, "exists": 3, "del": 1}  # docs/deployment.rst counts with it
+    assert counted["mget"] in (1, 2)  # of the circuit: at the callback only where more than CALM seconds passed
     server.close()
 
 
