@@ -11,6 +11,7 @@ urlpatterns = [
     path("", TemplateView.as_view(template_name="home.html"), name="home"),
     path("members/", views.members, name="members"),
     path("members/fee/", views.fee, name="fee"),
+    path("app/", TemplateView.as_view(template_name="app.html"), name="app"),
     path("join/", views.join, name="join"),
     path("join/thanks/", TemplateView.as_view(template_name="thanks.html"), name="thanks"),
     path("accounts/login/", LoginView.as_view(), name="password_login"),

@@ -1,4 +1,4 @@
-"""What a browser's headers say of a request: a person navigates, a script asks, or nobody came yet (Fetch Metadata)."""
+"""What a request's headers say: a person navigates, a script asks, nobody came yet (Fetch Metadata), JSON is wanted."""
 
 
 def is_page(request):
@@ -27,6 +27,11 @@ def is_script(request):
 def is_prefetch(request):
     """Tell whether the browser asks ahead of a person, who may never come."""
     return "Sec-Purpose" in request.headers or "Purpose" in request.headers
+
+
+def wants_json(request):
+    """Tell whether an application asks, whose person sees pages of its own: it prefers JSON (RFC 9110 12.5.1)."""
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 
 
 def is_led_here(request):

@@ -7,7 +7,6 @@ from django.contrib.auth import get_backends, logout
 from django.contrib.auth.views import redirect_to_login
 from django.db import router, transaction
 from django.db.models import F
-from django.http import HttpResponseRedirect
 from django.urls import reverse
 
 from . import conf, pages, session, signals
@@ -24,7 +23,8 @@ class SignedIn:
     def detour(self, request):
         """Send a stranger to log in; let who has been here for long show again who they are."""
         if not request.user.is_authenticated:
-            return redirect_to_login(request.get_full_path())
+            login = redirect_to_login(request.get_full_path())
+            return pages.go(request, login.url, pages.refusal("login_required"), 403)
         if self.changes and not session.has_just_come(request):
             return ask_who(request, request.get_full_path())
         return None
@@ -44,7 +44,8 @@ class NumbersView(SignedIn, NumberVerificationView):
         """Show each, and what was just done."""
         done = {name: session.noted(request, name) for name in ("added", "removed")}
         logs_in = conf.get().allow_staff or not session.is_staff(request.user)
-        return pages.show(request, "numbers/list.html", "", numbers=_numbers(request), logs_in=logs_in, **done)
+        context = done | {"numbers": _numbers(request), "logs_in": logs_in, "told": _told(request)}
+        return pages.show(request, "numbers/list.html", "", **context)
 
 
 class AddNumberView(SignedIn, LoginView):
@@ -81,19 +82,22 @@ class RemoveNumberView(SignedIn, NumberVerificationView):
         """Ask, and say what was added on the way here: then the number is being changed."""
         record = _numbers(request).filter(pk=pk).first()
         if record is None:
-            return HttpResponseRedirect(_home())
-        context = {"record": record, "is_last_way": _is_last_way(request, record), "cancel_url": _home()}
+            return pages.go(request, _home(), pages.refusal("not_found"), 404)
+        is_last_way = _is_last_way(request, record)
+        context = {"record": record, "is_last_way": is_last_way, "cancel_url": _home()}
+        context["told"] = _of(record) | {"is_last_way": is_last_way}
         return pages.show(request, "numbers/remove.html", "", added=session.noted(request, "added"), **context)
 
     def post(self, request, pk):
         """Remove it, unless it is gone by now or would lock its owner out."""
         record = _removed(request, pk)
         if record is None:
-            return HttpResponseRedirect(reverse("numverify:remove_number", args=[pk]))
+            url = reverse("numverify:remove_number", args=[pk])
+            return pages.go(request, url, pages.refusal("not_removed"), 409)
         number = record.phone_number
         session.note_once(request, removed=number.ending)
         signals.number_removed.send_robust(VerifiedNumber, request=request, user=request.user, number=number)
-        return HttpResponseRedirect(_home())
+        return pages.go(request, _home(), _told(request))
 
 
 class LoginAgainView(NumberVerificationView):
@@ -105,7 +109,23 @@ class LoginAgainView(NumberVerificationView):
         """Do that, and lead back afterwards."""
         next_url = pages.safe_next(request, request.POST.get("next"))
         logout(request)
-        return redirect_to_login(next_url)
+        login_url = redirect_to_login(next_url).url
+        return pages.go(request, login_url, {"next": login_url})
+
+
+def _told(request):
+    """Return what an application is told of the numbers."""
+    return {"numbers": [_of(record) for record in _numbers(request)]}
+
+
+def _of(record):
+    return {
+        "id": record.pk,
+        "number": record.phone_number.masked,
+        "operator": record.operator,
+        "first_verified_at": record.first_verified_at,
+        "last_verified_at": record.last_verified_at,
+    }
 
 
 def _numbers(request):

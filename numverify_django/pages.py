@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 from django.conf import settings as django_settings
 from django.contrib.sites.shortcuts import get_current_site
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
-from django.http import HttpResponseRedirect
+from django.http import HttpResponseRedirect, JsonResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import render, resolve_url
 from django.urls import NoReverseMatch, reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from . import conf
+from . import conf, navigation
 from .protocol.exceptions import Limited, Misconfigured
 
 logger = logging.getLogger(__name__)
@@ -93,8 +94,13 @@ def guarded(view):
     return answer
 
 
-def show(request, template, next_url, status=200, **context):
-    """Return the page ``template`` with what every page needs, unless ``context`` has it otherwise."""
+def show(request, template, next_url, status=200, told=None, **context):
+    """Return the page ``template`` with what every page needs, unless ``context`` has it otherwise.
+
+    An application gets ``told`` (a dict of JSON) instead, where there is any, and what its forms are sent with.
+    """
+    if told is not None and navigation.wants_json(request):
+        return tell(told | ({"csrf_token": get_token(request)} if status == 200 else {}), status)
     context = {
         "site_name": site_name(request),
         "signed_in": request.user.is_authenticated,
@@ -107,6 +113,21 @@ def show(request, template, next_url, status=200, **context):
     return render(request, f"numverify/{template}", context, status=status)
 
 
+def go(request, url, told, status=200):
+    """Return the redirect to ``url``; an application gets ``told`` (a dict of JSON) and ``status`` instead."""
+    return tell(told, status) if navigation.wants_json(request) else HttpResponseRedirect(url)
+
+
+def tell(told, status):
+    """Return ``told`` (a dict of JSON), as openapi.yaml describes it."""
+    return JsonResponse(told, status=status)
+
+
+def refusal(error, reference=""):
+    """Return what an application is told: a page group, never a reason, and the reference as people read it."""
+    return {"error": error, "reference": reference or None}
+
+
 def login_template(request):
     """Return the template of the login page: ours, or that of an app which has a better one for this browser."""
     return next(filter(None, (choose(request) for choose in LOGIN_PAGES)), LOGIN)
@@ -114,8 +135,9 @@ def login_template(request):
 
 def show_failure(request, group, next_url, status=200, **context):
     """Return the failure page of ``group``."""
+    told = refusal(group, context.get("reference"))
     context = {"group": group, "minutes": max(1, round(_lifetime() / 60))} | context
-    return show(request, f"failed/{group}.html", next_url, status=status, **context)
+    return show(request, f"failed/{group}.html", next_url, status=status, told=told, **context)
 
 
 def show_refusal(request, error, next_url, **context):
@@ -134,18 +156,23 @@ def show_refusal(request, error, next_url, **context):
     return response
 
 
-def to_failed(attempt):
-    """Return the redirect to the page of an attempt that failed: its address has a reference, never a reason."""
-    return HttpResponseRedirect(f"{reverse('numverify:failed')}?{urlencode({'reference': attempt.reference})}")
+def to_failed(request, attempt, group):
+    """Return the redirect to the page of an attempt that failed: its address has a reference, never a reason.
+
+    An application is told at once the ``group`` of that page.
+    """
+    url = f"{reverse('numverify:failed')}?{urlencode({'reference': attempt.reference})}"
+    return go(request, url, refusal(group, attempt.reference_shown), 503 if group == UNFINISHED else 403)
 
 
 def leave(request, attempt, url, next_url):
     """Return the answer that sends the browser on its way, to the operator or to the page of what failed."""
     if url is None:
-        return to_failed(attempt)
-    if conf.get().redirect_mode == "interstitial":
+        return to_failed(request, attempt, group_of(attempt.reason))
+    told = {"authorization_url": url, "reference": attempt.reference_shown}
+    if conf.get().redirect_mode == "interstitial" and not navigation.wants_json(request):
         return show(request, "checking.html", next_url, authorization_url=url)
-    return HttpResponseRedirect(url)
+    return go(request, url, told)
 
 
 def site_name(request):

@@ -94,7 +94,7 @@ class LoginView(NumberVerificationView):
         """Show the form; but to who comes back to it by the browser's button, that they are in."""
         self.template, next_url = pages.login_template(request), request.GET.get("next", "")
         if request.number_verification.is_fresh(conf.get().attempt_lifetime) and "confirm" not in request.GET:
-            return pages.show(request, "already.html", pages.safe_next(request, next_url))
+            return pages.show(request, "already.html", pages.safe_next(request, next_url), told=self.told(request))
         return self.ask(request, next_url)
 
     @sensitive_variables()
@@ -104,7 +104,7 @@ class LoginView(NumberVerificationView):
         if "retry" in request.POST and not typed:
             kept = session.kept_values(request, request.POST["retry"])
             if not {"number", "next"} <= kept.keys():  # a number that fills a form is for that form alone
-                return self.ask(request, request.POST.get("next", ""))
+                return self.ask_again(request, request.POST.get("next", ""))
             return self.begin(request, PhoneNumber(kept["number"]), kept["next"], kept["operator"])
         own = self.own(request)
         if own and not typed:
@@ -120,7 +120,7 @@ class LoginView(NumberVerificationView):
         """Do what the form is for: prove ``number`` (None: ask for it) to the operator called ``chosen``, if any."""
         operator = profiles.select(conf.get().offered(chosen), number)
         if operator is None:  # the settings changed since the number was kept
-            return self.ask(request, next_url)
+            return self.ask_again(request, next_url)
         next_url = pages.safe_next(request, next_url)
         user = request.user if request.user.is_authenticated else None
         attempt, url = flow.begin(request, operator, number, use=self.use(request), next_url=next_url, user=user)
@@ -138,6 +138,12 @@ class LoginView(NumberVerificationView):
         """Show the form, empty."""
         return self._show(request, PhoneNumberForm(initial={"next": next_url}))
 
+    def ask_again(self, request, next_url):
+        """Show the form to who tries again what is not kept any more; an application is told that it is over."""
+        if navigation.wants_json(request):
+            return pages.tell(pages.refusal(pages.NOT_OPEN), 409)
+        return self.ask(request, next_url)
+
     def _show(self, request, form, status=200):
         context = {
             "form": form,
@@ -147,16 +153,32 @@ class LoginView(NumberVerificationView):
             "may_enrol": own is None and (conf.get().allow_staff or not getattr(request.user, "is_staff", False)),
         }
         next_url = pages.safe_next(request, form["next"].value())
-        return pages.show(request, self.template, next_url, status=status, **context | self.context())
+        told = _told_errors(form) if form.is_bound else self.told(request)
+        return pages.show(request, self.template, next_url, status=status, told=told, **context | self.context())
+
+    def told(self, request):
+        """Return what an application is told instead of the form."""
+        own = self.own(request)
+        return {
+            "number": own and own.number.masked,
+            "share": profiles.select(conf.get().operators, None) is not None,
+            "verified": request.number_verification.is_fresh(conf.get().attempt_lifetime),
+        }
 
     def context(self):
         """Return what the page of this view has otherwise."""
         return {}
 
 
+def _told_errors(form):
+    """Return what is wrong with the number, in the person's language; the other fields are the application's own."""
+    errors = form.errors.get("phone_number")
+    return pages.refusal("invalid_number") | {"detail": errors[0]} if errors else pages.refusal(pages.UNFINISHED)
+
+
 def ask_who(request, next_url):
     """Return the page that asks a signed-in person to show again who they are, and then leads to ``next_url``."""
-    context = {"own_number": session.own(request.user)}
+    context = {"own_number": session.own(request.user), "told": pages.refusal("login_required")}
     return pages.show(request, "numbers/who.html", next_url, status=403, **context)
 
 
@@ -209,7 +231,8 @@ class CallbackView(NumberVerificationView):
         error = uses.failure_of(self._verify, request, claimed)
         if error is not None:
             return self._failed(request, claimed, error, next_url)
-        return HttpResponseRedirect(uses.of(attempt).destination(attempt, next_url))
+        url = uses.of(attempt).destination(attempt, next_url)
+        return pages.go(request, url, {"next": url, "reference": attempt.reference_shown})
 
     @sensitive_variables()
     def _verify(self, request, claimed):
@@ -225,10 +248,11 @@ class CallbackView(NumberVerificationView):
         except DatabaseError as broken:  # the row stays claimed, and is ended by the next start or by pruning
             logger.error("attempt %s could not be ended: %s", attempt.reference_shown, type(broken).__name__)
             return pages.show_failure(request, pages.UNFINISHED, "", status=503, **purpose.failure(""))
-        if purpose.is_told_there(error):
-            return HttpResponseRedirect(next_url)  # whoever is logged in there, it is nobody by this attempt
+        group = purpose.group_of(attempt.reason)
+        if purpose.is_told_there(error):  # whoever is logged in there, it is nobody by this attempt
+            return pages.go(request, next_url, pages.refusal(group, attempt.reference_shown), 403)
         if attempt.outcome != Outcome.VERIFIED:
-            return pages.to_failed(attempt)
+            return pages.to_failed(request, attempt, group)
         purpose.undo(request)  # it failed after the proof was recorded
         return pages.show_failure(request, pages.UNFINISHED, "", status=503, **purpose.failure(""))
 
@@ -236,11 +260,12 @@ class CallbackView(NumberVerificationView):
         """Answer a callback that claimed nothing: the page is the same whatever was wrong, but to whose own is late."""
         logger.info("callback without a claim: %s", error.code)
         if isinstance(error, Replayed) and request.user.is_authenticated:
-            return pages.show(request, "already.html", pages.safe_next(request, ""), status=409)
+            told = pages.refusal(pages.NOT_OPEN)
+            return pages.show(request, "already.html", pages.safe_next(request, ""), status=409, told=told)
         if isinstance(error, Expired):
             next_url = pages.safe_next(request, error.next_url)
             if uses.of(error).is_told_there(error):
-                return HttpResponseRedirect(next_url)
+                return pages.go(request, next_url, pages.refusal(pages.NOT_OPEN, error.reference), 410)
             return pages.show_failure(request, pages.NOT_OPEN, next_url, status=410, reference=error.reference)
         status = 410 if isinstance(error, Replayed) else 400
         return pages.show_failure(request, pages.group_of(error.code), "", status=status)

@@ -16,7 +16,20 @@ from numverify_django.protocol import conversation
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("docs/*.rst"), *ROOT.glob("*.rst")])
 # What is written like a setting and is none.
-NOT_SETTINGS = {"POST", "GET", "HEAD", "UPDATE", "DELETE", "DENY", "PORT", "PYTHON", "VENV", "ARGS", "INSTALLED_APPS"}
+NOT_SETTINGS = {
+    "POST",
+    "GET",
+    "HEAD",
+    "UPDATE",
+    "DELETE",
+    "DENY",
+    "PORT",
+    "PYTHON",
+    "VENV",
+    "ARGS",
+    "INSTALLED_APPS",
+    "SITE",
+}
 NOT_SETTINGS |= {"CONN_MAX_AGE", "ATOMIC_REQUESTS"}  # of a database
 
 

@@ -1,0 +1,70 @@
+"""docs/api.rst: its commands run against a site on a socket, and its table is compared with the answers."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+from docutils import nodes
+
+from .openapi import DOCUMENT
+from .test_docs import ROOT, read
+
+PAGE = read("docs/api.rst")
+DEMO = "http://127.0.0.1:8000"
+
+
+def commands():
+    """Return the commands of the page, each with the answer that the page shows."""
+    found = []
+    for block in PAGE.findall(nodes.literal_block):
+        for line in block.astext().splitlines():
+            if line.startswith("$ "):
+                found.append((line[2:], None))
+            else:
+                found[-1] = (found[-1][0], line)
+    return found
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("configure")
+def test_commands_do_what_the_page_shows(configure, live_server, tmp_path):
+    assert shutil.which("curl"), "curl is missing: apt-get install curl"
+    configure(OPERATION="share")
+    lines, shown = zip(*commands(), strict=True)
+    script = "\n".join(f"{line}; echo" for line in lines).replace(DEMO, live_server.url)
+    bash = {"input": script, "cwd": tmp_path, "capture_output": True, "text": True, "timeout": 60}
+    ran = subprocess.run(["bash", "-eu"], check=False, **bash)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    answers = [json.loads(line) for line in ran.stdout.splitlines() if line]
+    expected = [json.loads(line) for line in shown if line]
+    assert [shape(answer) for answer in answers] == [shape(answer) for answer in expected]
+
+
+def shape(answer):
+    """Return what an answer and its example have in common: names and types, and what is no text of chance."""
+    if isinstance(answer, dict):
+        return {name: shape(value) for name, value in answer.items()}
+    if isinstance(answer, list):
+        return [shape(value) for value in answer]
+    return answer if answer in (True, False, None, "/app/", "•••01") else type(answer)
+
+
+def rows():
+    """Return the errors of the page's table and the statuses of each."""
+    cells = [[entry.astext() for entry in row.findall(nodes.entry)] for row in PAGE.findall(nodes.row)]
+    return {error: set(re.findall(r"\b[45]\d\d\b", f"{status} {text}")) for error, status, text in cells[1:]}
+
+
+def test_table_has_every_error_and_no_other_status():
+    assert set(rows()) == set(DOCUMENT["components"]["schemas"]["Refusal"]["properties"]["error"]["enum"])
+    operations = [operation for methods in DOCUMENT["paths"].values() for operation in methods.values()]
+    said = {status for operation in operations if "responses" in operation for status in operation["responses"]}
+    assert set.union(*rows().values()) == said - {"200"}
+
+
+def test_client_of_the_example_is_as_short_as_the_page_says():
+    assert "fifty lines" in PAGE.astext()
+    assert 45 <= len(ROOT.joinpath("example_project/static/app.js").read_text().splitlines()) <= 60

@@ -1,0 +1,75 @@
+"""The JSON of our URLs on a socket: schemathesis asks for what openapi.yaml allows, and for what it does not."""
+
+import subprocess
+import sys
+
+import pytest
+import requests
+from django.conf import settings as django_settings
+from django.test import Client
+
+from .openapi import PATH, ROOT
+from .test_login import account
+from .test_numbers import PASSWORD
+
+EXAMPLES = 10  # of each request's fuzzing
+SEED = 1
+# What no schema can say: which text is a number that is served, and which state and code an operator has given.
+CONFIG = """
+[phases.stateful]
+enabled = false
+
+[[operations]]
+include-operation-id = ["start", "add", "fill", "finish"]
+checks.positive_data_acceptance.enabled = false
+"""
+WITHOUT_LIMITS = dict.fromkeys(["number_address", "session", "address", "site"])
+
+
+@pytest.fixture
+def site(configure, sandbox, live_server):
+    """The address of a site whose operator is the sandbox; a stranger may come as often as they like."""
+    configure(site={"RATE_LIMITS": WITHOUT_LIMITS}, OPERATION="share")
+    sandbox.set(sim="+34600000001")
+    return live_server.url + ROOT
+
+
+def headers(site, user=None):
+    """Return what a browser of ``user`` sends with each request."""
+    client = Client()
+    if user is not None:
+        client.force_login(user, PASSWORD)
+    name = django_settings.SESSION_COOKIE_NAME
+    cookies = {name: client.cookies[name].value} if user is not None else {}
+    http = requests.Session()
+    http.trust_env = False
+    token = http.get(f"{site}/login/", headers={"Accept": "application/json"}, cookies=cookies, timeout=10)
+    cookies |= http.cookies.get_dict()
+    shown = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    return {"Accept": "application/json", "Cookie": shown, "X-CSRFToken": token.json()["csrf_token"]}
+
+
+def run(site, sent, folder, *options):
+    """Run schemathesis against ``site``; return what it printed, once it found nothing."""
+    config = folder / "schemathesis.toml"
+    config.write_text(CONFIG)
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run", str(PATH), "--url", site]
+    command += ["--max-examples", str(EXAMPLES), "--seed", str(SEED), "--generation-deterministic"]
+    command += ["--generation-with-security-parameters", "false", "--no-color", *options]  # the cookie is sent below
+    for name, value in sent.items():
+        command += ["-H", f"{name}: {value}"]
+    ran = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=240)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stranger_finds_nothing(site, tmp_path):
+    assert "11 selected / 11 total" in run(site, headers(site), tmp_path)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_signed_in_person_finds_nothing(site, tmp_path):
+    sent = headers(site, account())
+    printed = run(site, sent, tmp_path, "--exclude-operation-id", "leave")
+    assert "10 selected / 11 total" in printed
