@@ -151,7 +151,7 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         if session.is_staff(user) and logs_in and not settings.allow_staff:
             raise exceptions.StaffRefused
         answer = True if settings.login_policy is None else settings.login_policy(request, user, attempt)
-        if isinstance(answer, str) and _is_path(answer) and logs_in:
+        if isinstance(answer, str) and _is_path(answer) and logs_in and attempt.use != Use.APP:  # which has no pages
             attempt.detour = answer
         elif answer is not True:
             raise exceptions.PolicyRefused

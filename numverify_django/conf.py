@@ -61,6 +61,7 @@ class Settings:
     number_taken: Callable | str = "refuse"
     reverify_after: float | None = None  # seconds
     code_sender: Callable | None = None
+    app_login: Callable | None = None
 
     def operator(self, name):
         """Return the operator called ``name``, or None."""
@@ -116,6 +117,7 @@ SITE_KEYS = {
     "LOGIN_POLICY": readers.optional(readers.callable_or_path),
     "NUMBER_TAKEN": readers.decision,
     "CODE_SENDER": readers.optional(readers.callable_or_path),
+    "APP_LOGIN": readers.optional(readers.callable_or_path),
 }
 OPERATOR_KEYS = {
     "ISSUER": readers.text,
@@ -142,6 +144,7 @@ OPERATOR_KEYS = {
     "LOGIN_HINT": readers.one_of("none", "tel", "plain"),
     "SEND_DEVICE": readers.flag,
     "REDIRECT_URI": readers.optional(readers.url),
+    "APP_REDIRECT_URI": readers.optional(readers.url),
     "PREFIXES": readers.prefixes,
     "TIMEOUT": readers.positive(50),
     "ALLOW_LOOPBACK": readers.flag,

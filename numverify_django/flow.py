@@ -51,21 +51,22 @@ class Claimed:
 
 
 @sensitive_variables()
-def begin(request, operator, number, *, use, next_url, user=None):
+def begin(request, operator, number, *, use, next_url, user=None, app=None):
     """Open an attempt to prove ``number`` (None: to be told it); return it and the URL to send the browser to.
 
-    ``user`` is who must have the number, where the site knows that already.
+    ``user`` is who must have the number, where the site knows that already. ``app`` is what takes the place of this
+    session's random value, where an app begins: it gets the answer itself, at the operator's APP_REDIRECT_URI.
     The URL is None where the operator cannot even be asked: the attempt is over then, and has its reason. Nothing is
     opened where TooManyTries or BudgetSpent is raised, or OperatorUnavailable: the operator has been out of order.
     """
     operation = profiles.SHARE if number is None else profiles.VERIFY
-    is_known, address = session.browser_of(request) is not None, session.client_address(request)
-    browser = session.bind_browser(request)
+    is_known, address = not app and session.browser_of(request) is not None, session.client_address(request)
+    browser = app or session.bind_browser(request)
     limits.Circuit(operator).check()
     limits.check(operator, number, browser if is_known else None, address)
     if is_known:  # else it has no attempts yet, and nothing is asked about them
         VerificationAttempt.objects.tidy(browser)
-    returns_to = redirect_uri(request, operator)
+    returns_to = (app and operator.app_redirect_uri) or redirect_uri(request, operator)
     facts = {"redirect_uri": returns_to, "next_url": next_url, "number": number and number.e164}
     row = {"browser": browser, "operator": operator, "operation": operation, "address": address}
     row |= {"use": use, "user": user, "timings": {}}
@@ -96,10 +97,15 @@ def claim(request):
         raise StateUnknown from error
     finally:
         forget_query(request)
+    return claim_for(params, session.browser_of(request))
+
+
+@sensitive_variables()
+def claim_for(params, browser):
+    """Return the Claimed attempt of an authorization response's ``params`` (name -> values) that ``browser`` began."""
     states = params.get("state", [])
     if len(states) != 1 or not states[0]:
         raise StateUnknown
-    browser = session.browser_of(request)
     if browser is None:
         raise ForeignBrowser
     known = conf.get()

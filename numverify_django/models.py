@@ -192,6 +192,7 @@ class Use(models.TextChoices):
     LINK = "link", _("Add a number")
     FILL = "fill", _("Fill a form")
     QR = "qr", _("Log in on another device")
+    APP = "app", _("Log in in an app")
 
 
 REASONS = [(kind.code, _(kind.code.replace("_", " "))) for kind in exceptions.leaves() if kind.outcome]

@@ -30,8 +30,16 @@ def is_prefetch(request):
 
 
 def wants_json(request):
-    """Tell whether an application asks, whose person sees pages of its own: it prefers JSON (RFC 9110 12.5.1)."""
-    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+    """Tell whether an application asks one of our URLs, whose person sees pages of its own: it prefers JSON.
+
+    That is RFC 9110 12.5.1. A header that Django cannot read is nobody's wish; the site's pages are the site's.
+    """
+    if request.resolver_match is None or request.resolver_match.app_names[-1:] != ["numverify"]:
+        return False
+    try:
+        return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+    except ValueError:
+        return False
 
 
 def is_led_here(request):

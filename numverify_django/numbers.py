@@ -3,6 +3,8 @@
 To change a number is to add the new one and then to remove the old one: each step stands for itself.
 """
 
+from functools import partial
+
 from django.contrib.auth import get_backends, logout
 from django.contrib.auth.views import redirect_to_login
 from django.db import router, transaction
@@ -44,7 +46,7 @@ class NumbersView(SignedIn, NumberVerificationView):
         """Show each, and what was just done."""
         done = {name: session.noted(request, name) for name in ("added", "removed")}
         logs_in = conf.get().allow_staff or not session.is_staff(request.user)
-        context = done | {"numbers": _numbers(request), "logs_in": logs_in, "told": _told(request)}
+        context = done | {"numbers": _numbers(request), "logs_in": logs_in, "told": partial(_told, request, **done)}
         return pages.show(request, "numbers/list.html", "", **context)
 
 
@@ -85,8 +87,9 @@ class RemoveNumberView(SignedIn, NumberVerificationView):
             return pages.go(request, _home(), pages.refusal("not_found"), 404)
         is_last_way = _is_last_way(request, record)
         context = {"record": record, "is_last_way": is_last_way, "cancel_url": _home()}
-        context["told"] = _of(record) | {"is_last_way": is_last_way}
-        return pages.show(request, "numbers/remove.html", "", added=session.noted(request, "added"), **context)
+        context["added"] = session.noted(request, "added")
+        context["told"] = partial(pages.form, request, number=_of(record), is_last_way=is_last_way)
+        return pages.show(request, "numbers/remove.html", "", **context)
 
     def post(self, request, pk):
         """Remove it, unless it is gone by now or would lock its owner out."""
@@ -97,7 +100,7 @@ class RemoveNumberView(SignedIn, NumberVerificationView):
         number = record.phone_number
         session.note_once(request, removed=number.ending)
         signals.number_removed.send_robust(VerifiedNumber, request=request, user=request.user, number=number)
-        return pages.go(request, _home(), _told(request))
+        return pages.go(request, _home(), {"next": _home()})
 
 
 class LoginAgainView(NumberVerificationView):
@@ -113,9 +116,9 @@ class LoginAgainView(NumberVerificationView):
         return pages.go(request, login_url, {"next": login_url})
 
 
-def _told(request):
-    """Return what an application is told of the numbers."""
-    return {"numbers": [_of(record) for record in _numbers(request)]}
+def _told(request, **done):
+    """Return what an application is told of the numbers, and of what was just done."""
+    return pages.form(request, numbers=[_of(record) for record in _numbers(request)], **done)
 
 
 def _of(record):

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from functools import wraps
+from functools import partial, wraps
 from urllib.parse import urlencode
 
 from django.conf import settings as django_settings
@@ -97,10 +97,10 @@ def guarded(view):
 def show(request, template, next_url, status=200, told=None, **context):
     """Return the page ``template`` with what every page needs, unless ``context`` has it otherwise.
 
-    An application gets ``told`` (a dict of JSON) instead, where there is any, and what its forms are sent with.
+    An application gets instead what ``told`` (a function, if any) returns: a dict of JSON.
     """
     if told is not None and navigation.wants_json(request):
-        return tell(told | ({"csrf_token": get_token(request)} if status == 200 else {}), status)
+        return tell(told(), status)
     context = {
         "site_name": site_name(request),
         "signed_in": request.user.is_authenticated,
@@ -120,7 +120,12 @@ def go(request, url, told, status=200):
 
 def tell(told, status):
     """Return ``told`` (a dict of JSON), as openapi.yaml describes it."""
-    return JsonResponse(told, status=status)
+    return JsonResponse(told, status=status, json_dumps_params={"ensure_ascii": False})
+
+
+def form(request, **told):
+    """Return ``told`` with what an application sends a form with."""
+    return told | {"csrf_token": get_token(request)}
 
 
 def refusal(error, reference=""):
@@ -135,9 +140,9 @@ def login_template(request):
 
 def show_failure(request, group, next_url, status=200, **context):
     """Return the failure page of ``group``."""
-    told = refusal(group, context.get("reference"))
+    told = partial(refusal, group, context.get("reference"))
     context = {"group": group, "minutes": max(1, round(_lifetime() / 60))} | context
-    return show(request, f"failed/{group}.html", next_url, status=status, told=told, **context)
+    return show(request, f"failed/{group}.html", next_url, **{"status": status, "told": told} | context)
 
 
 def show_refusal(request, error, next_url, **context):
@@ -156,13 +161,18 @@ def show_refusal(request, error, next_url, **context):
     return response
 
 
+def status_of(group):
+    """Return the status of what an application is told."""
+    return 503 if group == UNFINISHED else 403
+
+
 def to_failed(request, attempt, group):
     """Return the redirect to the page of an attempt that failed: its address has a reference, never a reason.
 
     An application is told at once the ``group`` of that page.
     """
     url = f"{reverse('numverify:failed')}?{urlencode({'reference': attempt.reference})}"
-    return go(request, url, refusal(group, attempt.reference_shown), 503 if group == UNFINISHED else 403)
+    return go(request, url, refusal(group, attempt.reference_shown), status_of(group))
 
 
 def leave(request, attempt, url, next_url):

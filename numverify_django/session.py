@@ -118,8 +118,11 @@ def require(request):
 def succeed(request, attempt, user, number):
     """Record that ``attempt`` proved ``number`` for ``user``; raise Cancelled where the session was ended meanwhile.
 
-    Of a session that Django keeps in this database that is asked in the same statement, on PostgreSQL.
+    Of a session that Django keeps in this database that is asked in the same statement, on PostgreSQL. An app has none.
     """
+    if attempt.use == Use.APP:
+        attempt.succeed(user, number)
+        return
     condition = _while_there(request.session, attempt)
     if condition is None:
         require(request)

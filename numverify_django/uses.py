@@ -169,15 +169,22 @@ def of(attempt):
 @sensitive_variables()
 def admit(request, attempt, verification):
     """Log in, or confirm, the account that the backend finds for a proved number; end the attempt and tell the site."""
-    user = authenticate(request, attempt=attempt, verification=verification)
-    if user is None or attempt.verified_number is None:
-        raise Misconfigured("no backend of AUTHENTICATION_BACKENDS knows the number, or another took its place")
+    user = identify(request, attempt, verification)
     if attempt.detour:
         session.hold_login(request, user, attempt)
     else:
         _let_in(request, user)
         session.record_proof(request, attempt.verified_number)
     signals.send(signals.number_verified, request, user=user, attempt=attempt)
+
+
+@sensitive_variables()
+def identify(request, attempt, verification):
+    """Return the account that the backend finds for a proved number, and with which it ended the attempt."""
+    user = authenticate(request, attempt=attempt, verification=verification)
+    if user is None or attempt.verified_number is None:
+        raise Misconfigured("no backend of AUTHENTICATION_BACKENDS knows the number, or another took its place")
+    return user
 
 
 def _let_in(request, user):

@@ -1,6 +1,7 @@
 """Thin views: parse the request, call flow, answer."""
 
 import logging
+from functools import partial
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -9,6 +10,7 @@ from django.db import DatabaseError, transaction
 from django.http import HttpResponseRedirect
 from django.http.multipartparser import MultiPartParserError
 from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.cache import patch_vary_headers
 from django.utils.decorators import decorator_from_middleware, method_decorator
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
@@ -68,6 +70,7 @@ class NumberVerificationView(View):
         except NumberVerifyError as error:
             response = self.refuse(request, error, pages.safe_next(request, request.POST.get("next")))
         response["Referrer-Policy"] = self.referrer_policy
+        patch_vary_headers(response, ["Accept"])
         return response
 
     def detour(self, request):
@@ -94,7 +97,8 @@ class LoginView(NumberVerificationView):
         """Show the form; but to who comes back to it by the browser's button, that they are in."""
         self.template, next_url = pages.login_template(request), request.GET.get("next", "")
         if request.number_verification.is_fresh(conf.get().attempt_lifetime) and "confirm" not in request.GET:
-            return pages.show(request, "already.html", pages.safe_next(request, next_url), told=self.told(request))
+            told = partial(self.told, request)
+            return pages.show(request, "already.html", pages.safe_next(request, next_url), told=told)
         return self.ask(request, next_url)
 
     @sensitive_variables()
@@ -104,7 +108,7 @@ class LoginView(NumberVerificationView):
         if "retry" in request.POST and not typed:
             kept = session.kept_values(request, request.POST["retry"])
             if not {"number", "next"} <= kept.keys():  # a number that fills a form is for that form alone
-                return self.ask_again(request, request.POST.get("next", ""))
+                return self.ask_again(request, request.POST.get("next", ""), pages.NOT_OPEN, 409)
             return self.begin(request, PhoneNumber(kept["number"]), kept["next"], kept["operator"])
         own = self.own(request)
         if own and not typed:
@@ -120,7 +124,7 @@ class LoginView(NumberVerificationView):
         """Do what the form is for: prove ``number`` (None: ask for it) to the operator called ``chosen``, if any."""
         operator = profiles.select(conf.get().offered(chosen), number)
         if operator is None:  # the settings changed since the number was kept
-            return self.ask_again(request, next_url)
+            return self.ask_again(request, next_url, pages.UNFINISHED, 400)
         next_url = pages.safe_next(request, next_url)
         user = request.user if request.user.is_authenticated else None
         attempt, url = flow.begin(request, operator, number, use=self.use(request), next_url=next_url, user=user)
@@ -138,10 +142,10 @@ class LoginView(NumberVerificationView):
         """Show the form, empty."""
         return self._show(request, PhoneNumberForm(initial={"next": next_url}))
 
-    def ask_again(self, request, next_url):
-        """Show the form to who tries again what is not kept any more; an application is told that it is over."""
+    def ask_again(self, request, next_url, error, status):
+        """Show the form to who tries what is not there any more; an application is told so."""
         if navigation.wants_json(request):
-            return pages.tell(pages.refusal(pages.NOT_OPEN), 409)
+            return pages.tell(pages.refusal(error), status)
         return self.ask(request, next_url)
 
     def _show(self, request, form, status=200):
@@ -153,17 +157,18 @@ class LoginView(NumberVerificationView):
             "may_enrol": own is None and (conf.get().allow_staff or not getattr(request.user, "is_staff", False)),
         }
         next_url = pages.safe_next(request, form["next"].value())
-        told = _told_errors(form) if form.is_bound else self.told(request)
+        told = partial(_told_errors, form) if form.is_bound else partial(self.told, request)
         return pages.show(request, self.template, next_url, status=status, told=told, **context | self.context())
 
     def told(self, request):
         """Return what an application is told instead of the form."""
         own = self.own(request)
-        return {
-            "number": own and own.number.masked,
-            "share": profiles.select(conf.get().operators, None) is not None,
-            "verified": request.number_verification.is_fresh(conf.get().attempt_lifetime),
-        }
+        return pages.form(
+            request,
+            number=own and own.number.masked,
+            share=profiles.select(conf.get().operators, None) is not None,
+            verified=request.number_verification.is_fresh(conf.get().attempt_lifetime),
+        )
 
     def context(self):
         """Return what the page of this view has otherwise."""
@@ -178,8 +183,9 @@ def _told_errors(form):
 
 def ask_who(request, next_url):
     """Return the page that asks a signed-in person to show again who they are, and then leads to ``next_url``."""
-    context = {"own_number": session.own(request.user), "told": pages.refusal("login_required")}
-    return pages.show(request, "numbers/who.html", next_url, status=403, **context)
+    told = partial(pages.form, request, **pages.refusal("login_required"))
+    context = {"own_number": session.own(request.user)}
+    return pages.show(request, "numbers/who.html", next_url, status=403, told=told, **context)
 
 
 class FillView(NumberVerificationView):
@@ -248,9 +254,10 @@ class CallbackView(NumberVerificationView):
         except DatabaseError as broken:  # the row stays claimed, and is ended by the next start or by pruning
             logger.error("attempt %s could not be ended: %s", attempt.reference_shown, type(broken).__name__)
             return pages.show_failure(request, pages.UNFINISHED, "", status=503, **purpose.failure(""))
-        group = purpose.group_of(attempt.reason)
+        group = purpose.group_of(attempt.reason or error.code)  # where another ended it, this is what happened here
         if purpose.is_told_there(error):  # whoever is logged in there, it is nobody by this attempt
-            return pages.go(request, next_url, pages.refusal(group, attempt.reference_shown), 403)
+            told = pages.refusal(group, attempt.reference_shown)
+            return pages.go(request, next_url, told, pages.status_of(group))
         if attempt.outcome != Outcome.VERIFIED:
             return pages.to_failed(request, attempt, group)
         purpose.undo(request)  # it failed after the proof was recorded
@@ -260,7 +267,7 @@ class CallbackView(NumberVerificationView):
         """Answer a callback that claimed nothing: the page is the same whatever was wrong, but to whose own is late."""
         logger.info("callback without a claim: %s", error.code)
         if isinstance(error, Replayed) and request.user.is_authenticated:
-            told = pages.refusal(pages.NOT_OPEN)
+            told = partial(pages.refusal, pages.NOT_OPEN)
             return pages.show(request, "already.html", pages.safe_next(request, ""), status=409, told=told)
         if isinstance(error, Expired):
             next_url = pages.safe_next(request, error.next_url)
@@ -295,7 +302,9 @@ class FailedView(NumberVerificationView):
         context["own_number"] = session.own(request.user)
         purpose = uses.of(attempt)
         context |= purpose.failure(next_url)
-        return pages.show_failure(request, purpose.group_of(attempt.reason), next_url, **context)
+        group = purpose.group_of(attempt.reason)
+        told = pages.refusal(group, attempt.reference_shown) | {"retry": context["retry"]}
+        return pages.show_failure(request, group, next_url, told=partial(pages.form, request, **told), **context)
 
 
 class AgainView(NumberVerificationView):

@@ -24,6 +24,8 @@ INSTALLED_APPS = [
     "numverify_django",
     "numverify_django.contrib.otp",
     "numverify_django.contrib.qr",
+    "numverify_django.contrib.drf",
+    "rest_framework.authtoken",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -101,7 +101,9 @@ class TestLogin:
         session["numverify"] = session["numverify"] | {"login_at": 1}
         session.save()
         for answer in (person.client.get(LOGIN), person.start(GOOD)):
-            assert told(answer, 403) == {"error": "login_required", "reference": None}
+            refused = told(answer, 403)
+            assert refused.pop("csrf_token")  # to log out with
+            assert refused == {"error": "login_required", "reference": None}
 
     def test_failed_number_is_tried_again_without_being_typed(self, app):
         app.sandbox.set(sim=None)
@@ -132,11 +134,18 @@ class TestRefusal:
         assert answer == {"error": group, "reference": the_attempt().reference_shown}
         again = told(app.client.get(FAILED, {"reference": answer["reference"]}), 200)
         assert again.pop("csrf_token")
-        assert again == answer
+        assert again == answer | {"retry": group != "not_confirmed"}
 
     def test_account_that_is_unknown_is_told_as_another_number_is(self, configure, app):
         configure(site={"UNKNOWN_NUMBER": "deny"})
-        assert told(app.log_in(GOOD), 403)["error"] == "not_confirmed"
+        answers = [told(app.log_in(number), 403) for number in (GOOD, OTHER)]
+        assert [row.reason for row in VerificationAttempt.objects.order_by("pk")] == [
+            "account_unknown",
+            "number_mismatch",
+        ]
+        for answer in answers:
+            assert len(answer.pop("reference")) == 8
+        assert answers == [{"error": "not_confirmed"}] * 2
 
     def test_operator_that_cannot_be_asked(self, app):
         app.sandbox.set(fault={"endpoint": "discovery", "status": 503, "times": None})
@@ -176,14 +185,22 @@ class TestRefusal:
         answer = told(app.client.get(callback), 410)
         assert answer == {"error": "not_open", "reference": the_attempt().reference_shown}
 
-    def test_person_who_says_no_while_confirming(self, app):
-        """A page would show where they came from; an application must know."""
+    def test_confirmation_that_another_tab_made_needless(self, app):
+        """A page would show where the person came from; an application must know."""
         app.log_in(GOOD)
         state = query_of(told(app.start(), 200)["authorization_url"])["state"]
         app.start()
         app.log_in()
         answer = told(app.client.get(CALLBACK, {"state": state, "code": "x"}), 403)
-        assert answer["error"] == "not_open"
+        assert answer == {"error": "not_open", "reference": answer["reference"]}
+
+    @pytest.mark.parametrize(
+        ("error", "group"), [("access_denied", "stopped"), ("consent_required", "consent_required")]
+    )
+    def test_person_who_says_no_at_the_operator(self, app, error, group):
+        state = query_of(told(app.start(GOOD), 200)["authorization_url"])["state"]
+        answer = told(app.client.get(CALLBACK, {"state": state, "error": error, "iss": app.sandbox.url}), 403)
+        assert answer == {"error": group, "reference": the_attempt().reference_shown}
 
     def test_failure_of_somebody_else_is_not_there(self, app):
         app.sandbox.set(sim=None)
@@ -203,7 +220,9 @@ class TestNumbers:
 
     def test_number_is_added(self, person):
         told(person.client.get(person.come_back(person.start(GOOD, ADD))), 200)
-        ((number),) = told(person.client.get(HOME), 200)["numbers"]
+        listed = told(person.client.get(HOME), 200)
+        (number,) = listed["numbers"]
+        assert (listed["added"], told(person.client.get(HOME), 200)["added"]) == ("01", None)
         record = VerifiedNumber.objects.get(user=person.user)
         assert (number["id"], number["number"], number["operator"]) == (record.pk, "•••01", record.operator)
         assert number["last_verified_at"] == f"{record.last_verified_at:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
@@ -217,7 +236,9 @@ class TestNumbers:
         person.client.get(person.come_back(person.start(GOOD, ADD)))
         url = remove_url()
         assert told(person.client.get(url), 200)["is_last_way"] is False
-        assert told(person.client.post(url), 200) == {"numbers": []}
+        assert told(person.client.post(url), 200) == {"next": HOME}
+        listed = told(person.client.get(HOME), 200)
+        assert (listed["numbers"], listed["removed"]) == ([], "01")
         assert told(person.client.get(url), 404) == {"error": "not_found", "reference": None}
         assert told(person.client.post(url), 409) == {"error": "not_removed", "reference": None}
 
@@ -259,11 +280,49 @@ def test_operator_that_shares_nothing_fills_nothing(app):
         ("*/*", False),
         ("", False),
         ("text/plain", False),
+        ("text/html;a*=foo''bar", False),
+        ("application/json;a*=idna''%ff", False),
+        ("application/json;" + "x" * 20_000, False),
     ],
 )
 def test_json_is_for_who_prefers_it(app, accept, is_json):
     kind = app.client.get(LOGIN, headers={"accept": accept})["Content-Type"]
     assert kind.partition(";")[0] == ("application/json" if is_json else "text/html")
+
+
+def test_callback_of_a_header_that_cannot_be_read_logs_in(phone):
+    callback = phone.come_back(phone.start(GOOD))
+    assert phone.client.get(callback, headers={"accept": "application/json;a*=idna''%ff"}).status_code == 302
+    assert phone.user_id
+
+
+def test_pages_of_the_site_and_of_other_apps_stay_pages(app):
+    """Of two kinds that are both welcome the site gives its own; only our URLs speak JSON."""
+    both = {"accept": "application/json, text/html;q=0.9"}
+    app.log_in(GOOD)
+    VerificationAttempt.objects.all().delete()
+    session = app.client.session
+    session["numverify"] |= {"proof": session["numverify"]["proof"] | {"at": 1}}
+    session.save()
+    answer = app.client.get("/payment/", headers=both)
+    assert (answer.status_code, answer["Location"].startswith(app.sandbox.url)) == (302, True)
+    shown = app.client.get("/numverify/qr/", headers=both)
+    assert shown["Content-Type"].startswith("text/html")
+
+
+def test_https_needs_the_origin(app):
+    """Browsers send it; another client must."""
+    app.client.handler.enforce_csrf_checks = True
+    token = told(app.client.get(LOGIN, secure=True), 200)["csrf_token"]
+    sent = {"path": LOGIN, "data": {"phone_number": "six"}, "secure": True}
+    assert told(app.client.post(**sent, headers={"X-CSRFToken": token}), 403)["error"] == "not_open"
+    told(app.client.post(**sent, headers={"X-CSRFToken": token, "origin": f"https://{HOST}"}), 400)
+
+
+@pytest.mark.parametrize("path", [LOGIN, HOME, ADD])
+def test_site_whose_settings_are_wrong(settings, person, path):
+    settings.NUMVERIFY = {"OPERATORS": {}}
+    assert told(person.client.get(path), 503) == {"error": "unfinished", "reference": None}
 
 
 def test_document_names_every_url_that_answers_json():

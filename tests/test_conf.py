@@ -144,6 +144,7 @@ def test_defaults_are_those_of_a_careful_site(site):
             "login_policy": None,
             "number_taken": "refuse",
             "code_sender": None,
+            "app_login": None,
             "reverify_after": None,
         },
         "rate_limits": {
@@ -160,6 +161,7 @@ def test_defaults_of_an_operator_are_the_documented_ones(site):
         "issuer": "https://opengateway.telefonica.com",
         "api_root": "https://opengateway.telefonica.com/v1",
         **dict.fromkeys(["discovery_url", "authorization_endpoint", "token_endpoint", "jwks_uri", "redirect_uri"]),
+        "app_redirect_uri": None,
         **{"private_key": "", "key_id": "", "client_auth": "client_secret_basic", "assertion_alg": "RS256"},
         **{"assertion_audience": "endpoint", "id_token": "required", "id_token_alg": "RS256", "response_iss": None},
         **{"pkce": True, "purpose": None, "scopes": None, "operation": "verify", "hashed": False},
@@ -196,6 +198,7 @@ OVERRIDES = {
     **{"PEPPERS": [PEPPER, PEPPER[::-1]], "ATTEMPT_LIFETIME": 60, "RETENTION_DAYS": 7, "ALLOW_STAFF": True},
     **{"REVERIFY_AFTER": 86_400},
     **{"REDIRECT_MODE": "interstitial", "LOGIN_POLICY": policy, "CODE_SENDER": policy, "NUMBER_TAKEN": policy},
+    **{"APP_LOGIN": policy, "APP_REDIRECT_URI": "https://site.example/app/"},
     "RATE_LIMITS": MappingProxyType(conf.RATE_LIMITS | {"session": (3, 60), "site": (9, 9), "number_address": None}),
     "TRUSTED_PROXIES": [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1")],
 }
@@ -209,6 +212,7 @@ def test_key_overrides_its_field_and_no_other(site, key):
         "TRUSTED_PROXIES": ["10.0.0.0/8", "::1"],
         "LOGIN_POLICY": "tests.test_conf.policy",
         "CODE_SENDER": "tests.test_conf.policy",
+        "APP_LOGIN": "tests.test_conf.policy",
     }
     base, value = {"PROFILE": "tests.test_conf.OWN", "CLIENT_AUTH": "client_secret_basic"}, OVERRIDES[key]
     changed = {key.lower(): tuple(value) if isinstance(value, list) else value}
@@ -305,6 +309,8 @@ WRONG = {
     "NUMBER_TAKEN": [*CALLABLE, "allow", None],
     "FALLBACK_URL": (None, *TEXT, "accounts/login/", "ftp://site.example/"),
     "CODE_SENDER": CALLABLE,
+    "APP_LOGIN": CALLABLE,
+    "APP_REDIRECT_URI": [*TEXT, "", "/app/", "site.example/app/", "https://site.example"],
     "RATE_LIMITS": [None, [], 5, {"sesion": [1, 1]}, *({"session": limit} for limit in WRONG_LIMITS)],
 }
 EACH_WRONG = [(key, value) for key, values in WRONG.items() for value in values]

@@ -74,6 +74,7 @@ OWNERS = {  # third-party package -> the modules that may import it
     "cryptography": ["protocol.jose", "sealing"],
     "django_otp": ["contrib.otp"],
     "rest_framework": ["contrib.drf"],
+    "rest_framework_simplejwt": ["contrib.drf.logins.simplejwt"],
     "flask": ["sandbox"],
     "werkzeug": ["sandbox"],
     "authlib": ["sandbox"],

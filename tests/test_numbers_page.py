@@ -59,7 +59,7 @@ def test_figures_and_names_are_the_packages():
 
 def test_site_knows_of_another_way(phone, settings):
     phone.log_in(GOOD)
-    Backend = run("# backends.py", __name__=__name__)["Backend"]
+    Backend = run("# riverside/backends.py", __name__=__name__)["Backend"]
     globals()["Backend"] = Backend
     settings.AUTHENTICATION_BACKENDS = [PASSWORD, f"{__name__}.Backend"]
     user = get_user_model().objects.get()
@@ -71,10 +71,12 @@ def test_site_knows_of_another_way(phone, settings):
     assert VerifiedNumber.objects.count() == 0
 
 
-@pytest.mark.parametrize(("days", "moves"), [(400, True), (300, False), (None, False)])
-def test_account_that_nobody_used_lets_its_number_go(person, settings, days, moves):  # noqa: F811
-    holder = account(last_login=days and timezone.now() - timedelta(days=days))
-    may_move = run("# accounts.py")["may_move"]
+@pytest.mark.parametrize(
+    ("days", "password", "moves"), [(400, "md5$", True), (300, "md5$", False), (None, "md5$", False), (400, "!", False)]
+)
+def test_account_that_nobody_used_lets_its_number_go(person, settings, days, password, moves):  # noqa: F811
+    holder = account(last_login=days and timezone.now() - timedelta(days=days), password=password)
+    may_move = run("# riverside/accounts.py")["may_move"]
     settings.NUMVERIFY = settings.NUMVERIFY | {"NUMBER_TAKEN": may_move}
     add(person)
     assert (VerifiedNumber.objects.get().user == person.user) == moves

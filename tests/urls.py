@@ -38,6 +38,7 @@ urlpatterns = [
     path("home/", home),
     path("payment/", payment),
     path("numverify/code/", include("numverify_django.contrib.otp.urls")),
+    path("numverify/app/", include("numverify_django.contrib.drf.urls")),
     path("numverify/", include("numverify_django.urls")),
     path("numverify/qr/", include("numverify_django.contrib.qr.urls")),
     path("admin/", admin.site.urls),

@@ -4,7 +4,7 @@
 const app = document.getElementById("app");
 const form = document.getElementById("login");
 const api = app.dataset.api.replace(/login\/$/, "");
-let token = ""; // comes with each answer to a GET, and goes with each POST
+let token = ""; // comes with each page that was asked for, and goes with each POST
 
 const WORDS = {
   not_open: "This login is over. Please begin again.",
@@ -43,7 +43,7 @@ function item({number, operator}) {
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   say("One moment…");
-  const told = await ask("login/", new URLSearchParams(new FormData(form)));
+  const told = await ask("login/", new URLSearchParams(new FormData(form))).catch(() => ({}));
   if (told.authorization_url) location.assign(told.authorization_url); // and the operator leads back here
   else say(told.detail || WORDS[told.error] || WORDS.unfinished);
 });

@@ -106,7 +106,7 @@ class Migration(migrations.Migration):
                             ("reverify", "Confirm again"),
                             ("link", "Add a number"),
                             ("fill", "Fill a form"),
-                            ("qr", "Log in on another device"),
+                            ("qr", "Log in on another device"), ("app", "Log in in an app"),
                         ],
                         max_length=8,
                         verbose_name="use",

@@ -126,6 +126,7 @@ class Operator:
     login_hint: str = "none"
     send_device: bool = False
     redirect_uri: str | None = None
+    app_redirect_uri: str | None = None
     prefixes: tuple[str, ...] = ()
     timeout: float = 10.0
     allow_loopback: bool = False

@@ -12,7 +12,7 @@ def page(chromium, demo):  # noqa: F811
     """The client's page on a phone; an error in its script fails the test."""
     context, errors = chromium.new_context(**DEVICES["phone"]), []
     page = context.new_page()
-    page.on("pageerror", lambda error: errors.append(error))
+    page.on("pageerror", lambda error: errors.append(error.message))
     page.goto(f"{demo.site}/app/")
     yield page
     context.close()

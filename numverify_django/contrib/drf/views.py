@@ -1,0 +1,152 @@
+"""Start, complete and status: the API of a login in an app."""
+
+import logging
+import math
+
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import TooManyFieldsSent
+from django.db import transaction
+from django.http import QueryDict
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ... import conf, flow, pages, sealing, uses
+from ...forms import PhoneNumberForm
+from ...models import REFERENCE, Outcome, Use, VerificationAttempt
+from ...protocol import profiles
+from ...protocol.exceptions import Expired, Limited, Misconfigured, NumberVerifyError, Replayed, StateUnknown
+from . import journey, serializers
+
+logger = logging.getLogger(__name__)
+
+
+@method_decorator(login_not_required, name="dispatch")
+@method_decorator(transaction.non_atomic_requests, name="dispatch")  # no transaction spans an operator call
+@method_decorator(pages.guarded, name="dispatch")
+@method_decorator(sensitive_post_parameters(), name="dispatch")
+class AppView(APIView):
+    """What the three have in common: JSON alone, which no other site's form can send, and no cookie is read."""
+
+    authentication_classes = []
+    permission_classes = []
+    parser_classes = [JSONParser]
+    renderer_classes = [JSONRenderer]
+    serializer_class = None
+
+    @sensitive_variables()
+    def post(self, request):
+        """Answer, once what was sent has its form."""
+        sent = self.serializer_class(data=request.data)
+        sent.is_valid(raise_exception=True)
+        return self.answer(request, **sent.validated_data)
+
+
+class StartView(AppView):
+    """Begin to prove a number for the app whose ``code_challenge`` this is."""
+
+    serializer_class = serializers.StartSerializer
+
+    @sensitive_variables()
+    def answer(self, request, code_challenge, **fields):
+        """Return where the app sends the system's browser, and for how long the answer is waited for (seconds)."""
+        form = PhoneNumberForm(fields)
+        try:
+            if not form.is_valid():
+                return _refused("invalid_number" if "phone_number" in form.errors else pages.UNFINISHED, 400)
+            return self._begin(request, form.cleaned_data, journey.browser_of(code_challenge))
+        except NumberVerifyError as error:
+            return _refused_start(error)
+
+    @sensitive_variables()
+    def _begin(self, request, chosen, app):
+        _login_hook()
+        number = chosen["phone_number"]
+        operator = profiles.select(conf.get().offered(chosen["operator"]), number)
+        attempt, url = flow.begin(request, operator, number, use=Use.APP, next_url="", app=app)
+        if url is None:
+            return _refused(pages.group_of(attempt.reason), 503, attempt.reference_shown)
+        facts = {"authorization_url": url, "reference": attempt.reference_shown}
+        return Response(facts | {"expires_in": conf.get().attempt_lifetime}, 201)
+
+
+class CompleteView(AppView):
+    """End the login with the operator's answer, and give the app what it needs to be logged in."""
+
+    serializer_class = serializers.CompleteSerializer
+
+    @sensitive_variables()
+    def answer(self, request, code_verifier, response):
+        """Return what APP_LOGIN makes of the account, and the reference."""
+        app = journey.browser_of(journey.challenge_of(code_verifier))
+        try:
+            claimed = flow.claim_for(_params(response), app)
+        except NumberVerifyError as error:
+            logger.info("app without a claim: %s", error.code)
+            return _refused(pages.NOT_OPEN, 410 if isinstance(error, Expired | Replayed) else 400)
+        given = {}
+        error = uses.failure_of(self._verify, request, claimed, given)
+        if error is None:
+            return Response(given | {"reference": claimed.attempt.reference_shown})
+        flow.fail(request, claimed.attempt, error, claimed.opened)
+        verified = claimed.attempt.outcome == Outcome.VERIFIED  # and APP_LOGIN failed after it
+        group = pages.UNFINISHED if verified else pages.group_of(claimed.attempt.reason)
+        return _refused(group, 503 if group == pages.UNFINISHED else 403, claimed.attempt.reference_shown)
+
+    @sensitive_variables()
+    def _verify(self, request, claimed, given):
+        log_in = _login_hook()
+        verification = flow.verify(request, claimed, flow.receive(claimed))
+        uses.of(claimed.attempt).complete(request, claimed, verification)
+        given.update(log_in(request, claimed.attempt.user, claimed.attempt))
+
+
+class StatusView(AppView):
+    """Tell the app that began it how a login stands."""
+
+    serializer_class = serializers.StatusSerializer
+
+    @sensitive_variables()
+    def answer(self, request, code_verifier, reference):
+        """Return ``pending``, ``verified`` or ``failed``, and the error of the last."""
+        app = journey.browser_of(journey.challenge_of(code_verifier))
+        plain = reference.replace("-", "").upper()
+        known = VerificationAttempt.objects.filter(browser_digest=sealing.digest(app), reference=plain)
+        attempt = known.first() if REFERENCE.fullmatch(plain) else None
+        if attempt is None:
+            return _refused("not_found", 404)
+        status = attempt.outcome if attempt.outcome in (Outcome.PENDING, Outcome.VERIFIED) else "failed"
+        error = pages.group_of(attempt.reason) if status == "failed" else None
+        return Response({"status": status, "error": error, "reference": attempt.reference_shown})
+
+
+def _login_hook():
+    found = conf.get().app_login
+    if found is None:
+        raise Misconfigured("APP_LOGIN is not set: an app would get nothing of a login")
+    return found
+
+
+def _params(response):
+    """Return the parameters (name -> values) of an authorization response's query."""
+    try:
+        return dict(QueryDict(response).lists())
+    except TooManyFieldsSent as error:
+        raise StateUnknown from error
+
+
+def _refused(error, status, reference=""):
+    return Response(pages.refusal(error, reference), status)
+
+
+def _refused_start(error):
+    if isinstance(error, Misconfigured):  # the site's developer reads why in the log and in the checks
+        logger.error("numverify_django is misconfigured: %s", error)
+    if not isinstance(error, Limited):
+        return _refused(pages.UNFINISHED, 503)
+    answer = _refused(pages.group_of(error.code), 429)
+    answer["Retry-After"] = str(math.ceil(error.retry_after))
+    return answer
