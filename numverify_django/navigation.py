@@ -1,5 +1,7 @@
 """What a request's headers say: a person navigates, a script asks, nobody came yet (Fetch Metadata), JSON is wanted."""
 
+ACCEPT_MAX = 1000  # characters
+
 
 def is_page(request):
     """Tell whether a person navigates here, and no frame, image or prefetch: only that may start anything.
@@ -32,9 +34,11 @@ def is_prefetch(request):
 def wants_json(request):
     """Tell whether an application asks one of our URLs, whose person sees pages of its own: it prefers JSON.
 
-    That is RFC 9110 12.5.1. A header that Django cannot read is nobody's wish; the site's pages are the site's.
+    That is RFC 9110 12.5.1. A header that Django cannot read is nobody's wish, nor is one that takes it megabytes to
+    read; the site's pages are the site's.
     """
-    if request.resolver_match is None or request.resolver_match.app_names[-1:] != ["numverify"]:
+    is_ours = request.resolver_match is not None and request.resolver_match.app_names[-1:] == ["numverify"]
+    if not is_ours or len(request.headers.get("Accept", "")) > ACCEPT_MAX:
         return False
     try:
         return request.get_preferred_type(["text/html", "application/json"]) == "application/json"

@@ -283,6 +283,7 @@ def test_operator_that_shares_nothing_fills_nothing(app):
         ("text/html;a*=foo''bar", False),
         ("application/json;a*=idna''%ff", False),
         ("application/json;" + "x" * 20_000, False),
+        ("application/json" + ",a/b" * 20_000, False),
     ],
 )
 def test_json_is_for_who_prefers_it(app, accept, is_json):
