@@ -23,6 +23,7 @@ from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.db import connections
 from django.test import Client
+from django.urls import get_resolver
 from django.views.debug import ExceptionReporter
 
 from numverify_django import uses
@@ -447,6 +448,12 @@ def empty_cache():
     cache.clear()
     yield
     cache.clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def imported():
+    """The URLconf is imported, which is no memory of the first case's."""
+    assert get_resolver().url_patterns
 
 
 @pytest.fixture
