@@ -225,7 +225,10 @@ def _key(browser):
 
 def attempt_of(request, **which):
     """Return the attempt of this session's browser that ``which`` (field lookups) finds, or None."""
-    browser = browser_of(request)
+    return _attempt_by(browser_of(request), **which)
+
+
+def _attempt_by(browser, **which):
     if browser is None:
         return None
     return VerificationAttempt.objects.filter(browser_digest=sealing.digest(browser), **which).first()
@@ -233,8 +236,13 @@ def attempt_of(request, **which):
 
 def attempt_called(request, reference):
     """Return this browser's attempt with ``reference``, with or without its hyphen, or None."""
+    return attempt_begun_by(browser_of(request), reference)
+
+
+def attempt_begun_by(browser, reference):
+    """Return the attempt with ``reference`` that ``browser`` (its random value, or an app's) began, or None."""
     plain = reference.replace("-", "").upper()
-    return attempt_of(request, reference=plain) if REFERENCE.fullmatch(plain) else None
+    return _attempt_by(browser, reference=plain) if REFERENCE.fullmatch(plain) else None
 
 
 def kept_values(request, reference):

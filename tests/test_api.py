@@ -117,15 +117,18 @@ class TestLogin:
         assert told(answer, 409) == {"error": "not_open", "reference": None}
 
 
+failures = pytest.mark.parametrize(
+    ("state", "number", "reason", "group", "status"),
+    [
+        ({}, OTHER, "number_mismatch", "not_confirmed", 403),
+        ({"sim": None}, GOOD, "not_on_mobile_network", "not_on_mobile_network", 403),
+        ({"fault": {"endpoint": "verify", "status": 503}}, GOOD, "operator_unavailable", "unfinished", 503),
+    ],
+)
+
+
 class TestRefusal:
-    @pytest.mark.parametrize(
-        ("state", "number", "reason", "group", "status"),
-        [
-            ({}, OTHER, "number_mismatch", "not_confirmed", 403),
-            ({"sim": None}, GOOD, "not_on_mobile_network", "not_on_mobile_network", 403),
-            ({"fault": {"endpoint": "verify", "status": 503}}, GOOD, "operator_unavailable", "unfinished", 503),
-        ],
-    )
+    @failures
     def test_callback_tells_the_group_and_never_the_reason(self, app, state, number, reason, group, status):
         app.sandbox.set(**state)
         answer = told(app.log_in(number), status)

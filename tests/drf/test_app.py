@@ -13,11 +13,13 @@ from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 from rest_framework_simplejwt.authentication import JWTAuthentication
 
+from numverify_django import uses
 from numverify_django.contrib.drf import journey
-from numverify_django.models import VerificationAttempt
+from numverify_django.models import Use, VerificationAttempt
 
 from ..conftest import HOST, Phone, query_of
-from ..test_login import GOOD, OTHER, account, the_attempt
+from ..test_api import failures
+from ..test_login import GOOD, account, the_attempt
 from ..test_signals import listen  # noqa: F401
 
 PATH = "/numverify/app/"
@@ -199,14 +201,7 @@ class TestOnlyTheAppThatBegan:
 
 
 class TestRefusal:
-    @pytest.mark.parametrize(
-        ("state", "number", "reason", "group", "status"),
-        [
-            ({}, OTHER, "number_mismatch", "not_confirmed", 403),
-            ({"sim": None}, GOOD, "not_on_mobile_network", "not_on_mobile_network", 403),
-            ({"fault": {"endpoint": "verify", "status": 503}}, GOOD, "operator_unavailable", "unfinished", 503),
-        ],
-    )
+    @failures
     def test_group_is_told_and_never_the_reason(self, app, state, number, reason, group, status):
         app.sandbox.set(**state)
         told = app.complete(app.open(app.start(number)), status)
@@ -235,6 +230,12 @@ class TestRefusal:
         configured(None)
         assert app.start(status=503) == {"error": "unfinished", "reference": None}
         assert not VerificationAttempt.objects.exists()
+
+    def test_app_that_is_not_installed_costs_nothing(self, app, monkeypatch):
+        """Only its routes are there."""
+        monkeypatch.delitem(uses.TABLE, Use.APP)
+        assert app.complete(app.open(app.start()), 503)["error"] == "unfinished"
+        assert "token" not in app.sandbox.hops()
 
     def test_hook_that_fails_gives_nothing(self, app, configured):
         def log_in(request, user, attempt):

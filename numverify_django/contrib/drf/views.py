@@ -5,7 +5,7 @@ import math
 
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import TooManyFieldsSent
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.http import QueryDict
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
@@ -14,9 +14,9 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ... import conf, flow, pages, sealing, uses
+from ... import conf, flow, pages, session, uses
 from ...forms import PhoneNumberForm
-from ...models import REFERENCE, Outcome, Use, VerificationAttempt
+from ...models import Outcome, Use
 from ...protocol import profiles
 from ...protocol.exceptions import Expired, Limited, Misconfigured, NumberVerifyError, Replayed, StateUnknown
 from . import journey, serializers
@@ -91,16 +91,21 @@ class CompleteView(AppView):
         error = uses.failure_of(self._verify, request, claimed, given)
         if error is None:
             return Response(given | {"reference": claimed.attempt.reference_shown})
-        flow.fail(request, claimed.attempt, error, claimed.opened)
+        try:
+            flow.fail(request, claimed.attempt, error, claimed.opened)
+        except DatabaseError as broken:  # the row stays claimed, and is ended by the next start or by pruning
+            logger.error("attempt %s could not be ended: %s", claimed.attempt.reference_shown, type(broken).__name__)
+            return _refused(pages.UNFINISHED, 503)
         verified = claimed.attempt.outcome == Outcome.VERIFIED  # and APP_LOGIN failed after it
         group = pages.UNFINISHED if verified else pages.group_of(claimed.attempt.reason)
         return _refused(group, 503 if group == pages.UNFINISHED else 403, claimed.attempt.reference_shown)
 
     @sensitive_variables()
     def _verify(self, request, claimed, given):
-        log_in = _login_hook()
+        log_in, purpose = _login_hook(), uses.of(claimed.attempt)
+        purpose.require(request, claimed.attempt)  # before anything is paid for
         verification = flow.verify(request, claimed, flow.receive(claimed))
-        uses.of(claimed.attempt).complete(request, claimed, verification)
+        purpose.complete(request, claimed, verification)
         given.update(log_in(request, claimed.attempt.user, claimed.attempt))
 
 
@@ -113,9 +118,7 @@ class StatusView(AppView):
     def answer(self, request, code_verifier, reference):
         """Return ``pending``, ``verified`` or ``failed``, and the error of the last."""
         app = journey.browser_of(journey.challenge_of(code_verifier))
-        plain = reference.replace("-", "").upper()
-        known = VerificationAttempt.objects.filter(browser_digest=sealing.digest(app), reference=plain)
-        attempt = known.first() if REFERENCE.fullmatch(plain) else None
+        attempt = session.attempt_begun_by(app, reference)
         if attempt is None:
             return _refused("not_found", 404)
         status = attempt.outcome if attempt.outcome in (Outcome.PENDING, Outcome.VERIFIED) else "failed"
