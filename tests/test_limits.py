@@ -81,6 +81,23 @@ class TestLimits:
         assert (limited.status_code, limited["Retry-After"]) == (429, "10")
         assert phone.start(GOOD).status_code == 302
 
+    @pytest.mark.django_db
+    def test_oldest_that_counts_tells_how_long_to_wait(self, configure, sandbox):
+        configure(site={"RATE_LIMITS": {"number_address": [2, 600]}})
+        for seconds in (100, 500):
+            start_from("192.0.2.1", sandbox=sandbox)
+            newest = VerificationAttempt.objects.order_by("-pk")[:1]
+            moment = timezone.now() - timedelta(seconds=seconds)
+            VerificationAttempt.objects.filter(pk=newest.get().pk).update(created_at=moment)
+        limited = start_from("192.0.2.1", sandbox=sandbox)
+        assert (limited.status_code, int(limited["Retry-After"]) in (99, 100)) == (429, True)
+
+    @pytest.mark.django_db
+    def test_addresses_that_are_not_known_are_one(self, configure, sandbox):
+        configure(site={"RATE_LIMITS": {"number_address": [1, 600]}})
+        addresses = ["192.0.2.1", "unknown", "no address"]
+        assert [start_from(address, sandbox=sandbox).status_code for address in addresses] == [302, 302, 429]
+
     def test_success_counts(self, phone, configure, sandbox):
         configure(site={"RATE_LIMITS": {"number_address": [1, 600]}})
         phone.log_in(GOOD)
