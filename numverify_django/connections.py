@@ -32,6 +32,17 @@ MARGIN = 1  # seconds before it, in which the operator may be closing already
 exchange_now = contextvars.ContextVar("numverify_exchange")
 
 
+def kept_for(header):
+    """Return for how long (seconds) a Keep-Alive header says that a connection is kept, or None."""
+    told = KEEP_ALIVE.fullmatch(header)
+    return told and int(told[1])
+
+
+def may_be_used(used_at, kept_for):
+    """Tell whether a connection that rests since ``used_at`` (seconds of time.monotonic) is still to be trusted."""
+    return time.monotonic() - used_at < min(IDLE_MAX, kept_for - MARGIN)
+
+
 class _Socket(socket.socket):
     """A socket that never waits beyond the deadline of the call it serves, nor takes more than that may receive."""
 
@@ -170,15 +181,14 @@ class _Kept:
     def getresponse(self):
         self.is_new = False
         response = super().getresponse()
-        told = KEEP_ALIVE.fullmatch(response.headers.get("keep-alive", ""))
-        if told:
-            self.pool.kept_for = int(told[1])
+        told = kept_for(response.headers.get("keep-alive", ""))
+        if told is not None:
+            self.pool.kept_for = told
         return response
 
     @property
     def is_connected(self):
-        is_rested = time.monotonic() - self.used_at < min(IDLE_MAX, self.pool.kept_for - MARGIN)
-        return is_rested and self._is_silent() and super().is_connected
+        return may_be_used(self.used_at, self.pool.kept_for) and self._is_silent() and super().is_connected
 
     def _is_silent(self):
         """Tell whether nothing came that would pass for the next answer."""
@@ -256,7 +266,7 @@ class _Adapter(HTTPAdapter):
     """The transport of requests with one TLS context of ours; certificates are always verified."""
 
     def init_poolmanager(self, connections, maxsize, block=False, **kwargs):
-        super().init_poolmanager(connections, maxsize, block=block, ssl_context=_tls_context(), **kwargs)
+        super().init_poolmanager(connections, maxsize, block=block, ssl_context=tls_context(), **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
     def pool(self, url):
@@ -272,8 +282,9 @@ class _Adapter(HTTPAdapter):
         pass  # likewise
 
 
-def _tls_context():
-    context = _TLSContext(ssl.PROTOCOL_TLS_CLIENT)  # which verifies certificates and their names
+def tls_context(kind=_TLSContext):
+    """Return a new TLS context (a ``kind`` of ssl.SSLContext) that verifies certificates and their names."""
+    context = kind(ssl.PROTOCOL_TLS_CLIENT)
     # Python 3.13 is stricter by default; asked of a context that loads no authorities, which takes a fifth of a login
     context.verify_flags |= ssl.create_default_context(capath=os.devnull).verify_flags
     context.load_verify_locations(requests.certs.where())

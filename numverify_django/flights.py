@@ -1,5 +1,8 @@
 """Requests under way for what is the same for everybody: whoever wants the answer too waits for it, and asks nobody."""
 
+import asyncio
+import concurrent.futures
+import os
 import threading
 import time
 
@@ -13,16 +16,21 @@ class Flight:
     landed_at = None
 
     def __init__(self):
-        self._landed = threading.Event()
+        self._landed = concurrent.futures.Future()
 
     def land(self):
         """Let those go on who wait; again it does nothing."""
-        self.landed_at = self.landed_at or time.monotonic()
-        self._landed.set()
+        if self.landed_at is None:
+            self.landed_at = time.monotonic()
+            self._landed.set_result(None)
 
     def wait(self, seconds):
         """Wait until it has landed, for so long at most."""
-        self._landed.wait(seconds)
+        concurrent.futures.wait([self._landed], seconds)
+
+    async def awaited(self, seconds):
+        """Do the same in an event loop."""
+        await asyncio.wait([asyncio.wrap_future(self._landed)], timeout=seconds)
 
     def is_of_use(self, since):
         """Tell whether it has an answer for who looks for one ``since`` then, or may have one yet."""
@@ -36,23 +44,38 @@ class Flights:
         self._lock = threading.Lock()
         self._known = {}
 
-    def board(self, key, since, remaining):
-        """Return the flight of ``key`` with the answer in it, or without: then it is the caller's to make and to land.
+    def look(self, key, since):
+        """Return the flight of ``key``, and whether to wait until it has landed and then to look again.
 
-        ``since`` is when the caller began to look for the answer (time.monotonic), ``remaining`` tells the seconds
-        that are left for it, or raises. A failure is nobody else's: of those who waited, the next one tries.
+        ``since`` is when the caller began to look for the answer (time.monotonic). A flight that is not waited for has
+        the answer, or is the caller's own to make and to land. A failure is nobody else's: of those who waited, the
+        next one tries.
         """
-        while True:
-            with self._lock:
-                flight = self._known.get(key)
-                if flight is None or not flight.is_of_use(since):
-                    return self._new(key)
-            if flight.answer is not None and flight.landed_at is not None:
-                return flight
-            flight.wait(remaining())
+        with self._lock:
+            flight = self._known.get(key)
+            if flight is None or not flight.is_of_use(since):
+                return self._new(key), False
+        return flight, flight.answer is None or flight.landed_at is None
 
     def _new(self, key):
         flight, past = Flight(), time.monotonic() - KEPT
         self._known = {name: one for name, one in self._known.items() if (one.landed_at or past) >= past}
         self._known[key] = flight
         return flight
+
+
+_flights = Flights()
+
+
+def look(call):
+    """Do so for a Call: what is not the same for everybody has a flight of its own."""
+    request = call.request
+    return _flights.look(request.url, call.since) if request.is_public else (Flight(), False)
+
+
+def _forget():
+    global _flights  # noqa: PLW0603 - a fork starts anew: nobody in it flies what its parent has under way
+    _flights = Flights()
+
+
+os.register_at_fork(after_in_child=_forget)

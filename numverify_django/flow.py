@@ -2,6 +2,9 @@
 
 ``begin`` opens an attempt and tells where the browser goes; ``claim`` makes a callback's attempt this caller's alone;
 ``receive`` reads the authorization response; ``verify`` talks with the operator; ``fill`` and ``fail`` end the attempt.
+
+Those that ask the operator are coroutines. They read and write the database as well, so no event loop may run them
+itself: ``transport.run`` and ``aio.run`` do.
 """
 
 import logging
@@ -14,7 +17,7 @@ from django.http import QueryDict
 from django.urls import reverse
 from django.views.decorators.debug import sensitive_variables
 
-from . import conf, limits, session, signals, transport
+from . import calls, conf, limits, session, signals, transport
 from .models import Opened, Use, VerificationAttempt
 from .protocol import authorization, conversation, phone, profiles
 from .protocol.exceptions import (
@@ -47,11 +50,11 @@ class Claimed:
     opened: Opened = field(repr=False)
     params: dict = field(repr=False)
     operator: profiles.Operator | None
-    deadline: transport.Deadline = field(repr=False)
+    deadline: calls.Deadline = field(repr=False)
 
 
 @sensitive_variables()
-def begin(request, operator, number, *, use, next_url, user=None, app=None):
+async def begin(request, operator, number, *, use, next_url, user=None, app=None):
     """Open an attempt to prove ``number`` (None: to be told it); return it and the URL to send the browser to.
 
     ``user`` is who must have the number, where the site knows that already. ``app`` is what takes the place of this
@@ -71,7 +74,7 @@ def begin(request, operator, number, *, use, next_url, user=None, app=None):
     row = {"browser": browser, "operator": operator, "operation": operation, "address": address}
     row |= {"use": use, "user": user, "timings": {}}
     try:
-        metadata = _metadata(operator, transport.Deadline(operator.timeout), row["timings"])
+        metadata = await _metadata(operator, calls.Deadline(operator.timeout), row["timings"])
     except NumberVerifyError as error:
         nothing = Opened(**facts, fingerprint="", nonce="", verifier="")
         attempt = VerificationAttempt.objects.open(state=secrets.token_urlsafe(32), opened=nothing, **row)
@@ -81,7 +84,7 @@ def begin(request, operator, number, *, use, next_url, user=None, app=None):
     opened = Opened(**facts, fingerprint=_fingerprint(operator, metadata), nonce=asked.nonce, verifier=asked.verifier)
     attempt = VerificationAttempt.objects.open(state=asked.state, opened=opened, **row)
     limits.check_budget(operator, attempt)
-    transport.warm([metadata.token_endpoint, operator.api_root], operator.timeout)
+    await calls.Ahead([metadata.token_endpoint, operator.api_root], operator.timeout)
     return attempt, asked.url
 
 
@@ -111,27 +114,27 @@ def claim_for(params, browser):
     known = conf.get()
     attempt, opened = VerificationAttempt.objects.claim(states[0], browser)
     operator = known.operator(attempt.operator)
-    return Claimed(attempt, opened, params, operator, transport.Deadline(operator.timeout if operator else 0))
+    return Claimed(attempt, opened, params, operator, calls.Deadline(operator.timeout if operator else 0))
 
 
-def receive(claimed):
+async def receive(claimed):
     """Return the AuthorizationResponse, or raise what the operator answered instead."""
     if claimed.operator is None:
         raise OperatorChanged
     if not claimed.opened.fingerprint.startswith(f"{claimed.operator.fingerprint} "):
         raise OperatorChanged  # before its new place is asked for anything
-    metadata = _metadata(claimed.operator, claimed.deadline, claimed.attempt.timings)
+    metadata = await _metadata(claimed.operator, claimed.deadline, claimed.attempt.timings)
     if claimed.opened.fingerprint != _fingerprint(claimed.operator, metadata):
         raise OperatorChanged
     return authorization.parse_response(claimed.params, claimed.operator, metadata)
 
 
 @sensitive_variables()
-def verify(request, claimed, response):
+async def verify(request, claimed, response):
     """Spend the code for a token and the token for the one paid call; return the Verification, or raise."""
     attempt = claimed.attempt
     talk = _talk(claimed, response, session.client_address(request))
-    verification = _asked(claimed.operator, talk, claimed.deadline, attempt.timings, str(attempt.correlator))
+    verification = await _asked(claimed.operator, talk, claimed.deadline, attempt.timings, str(attempt.correlator))
     if not claimed.operator.serves(verification.number):
         raise ResponseInvalid("the operator vouches for a number outside its PREFIXES")
     return verification
@@ -183,15 +186,16 @@ def _level(error):
     return logging.WARNING if is_trouble else logging.INFO
 
 
-def _metadata(operator, deadline, timings):
-    return _asked(operator, _directory.metadata(operator), deadline, timings)
+async def _metadata(operator, deadline, timings):
+    return await _asked(operator, _directory.metadata(operator), deadline, timings)
 
 
-def _asked(operator, conversation, deadline, timings, correlator=""):
+@sensitive_variables()
+async def _asked(operator, conversation, deadline, timings, correlator=""):
     """Return what ``conversation`` returns; where it asks the operator, its circuit lets it or not, and learns."""
     circuit = limits.Circuit(operator)
     try:
-        found = transport.run(conversation, deadline, correlator, circuit.enter, timings)
+        found = await calls.converse(conversation, deadline, correlator, circuit.enter, timings)
     except NumberVerifyError as error:
         circuit.leave(error)
         raise
@@ -206,11 +210,11 @@ def warm_up():
     failure is logged, and left to that login. All of it takes WARM_UP seconds at most, but for resolving names.
     """
     phone.regions()
-    deadline = transport.Deadline(WARM_UP)
+    deadline = calls.Deadline(WARM_UP)
     operators = () if conf.problems() else conf.get().operators  # checks tell what is wrong
     for operator in operators:
         try:
-            _asked(operator, _directory.learn(operator), deadline, {})
+            transport.run(_asked(operator, _directory.learn(operator), deadline, {}))
         except NumberVerifyError as error:
             logger.warning("operator %s could not be asked ahead: %s: %s", operator.name, error.code, error)
 

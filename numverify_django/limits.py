@@ -11,6 +11,7 @@ from functools import wraps
 from django.core.cache import cache
 from django.db.models import Q
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from . import conf, sealing, statements
 from .models import Outcome, VerificationAttempt, address_digests, number_digests
@@ -39,6 +40,7 @@ CALM = 1  # seconds in which a process does not ask again about a circuit withou
 _calm = {}  # circuit -> until when (seconds of time.monotonic)
 
 
+@sensitive_variables()
 def check(operator, number, browser, address):
     """Raise TooManyTries or BudgetSpent, with ``retry_after`` (seconds), where one more attempt is one too many."""
     check_tries(VerificationAttempt.objects, number, browser, address)

@@ -2,6 +2,7 @@
 
 from urllib.parse import urlencode
 
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpResponseRedirect, JsonResponse
 from django.urls import reverse
@@ -9,33 +10,35 @@ from django.urls import reverse
 from . import flow, navigation, pages, reverify, session
 from .models import Use
 from .protocol.exceptions import NumberVerifyError
+from .running import arun, run
 from .session import NumberVerification, StepUpRequired
 
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")  # methods that change nothing (RFC 9110 9.2.1)
 
 
 class NumberVerificationMiddleware:
-    """Stands after AuthenticationMiddleware."""
+    """Stands after AuthenticationMiddleware, under WSGI and under ASGI."""
+
+    sync_capable = async_capable = True
 
     def __init__(self, get_response):
         self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+            self.process_view = self.aprocess_view
 
     def __call__(self, request):
-        request.number_verification = NumberVerification(request)
-        return self.get_response(request)
+        request.number_verification = known = NumberVerification(request)
+        request.anumber_verification = known.aread
+        return self.get_response(request)  # what Django awaits where it is to be awaited
 
     def process_view(self, request, view, args, kwargs):
         """Ask for the SIM again where a proof grew old; a script is told, until its person has opened a page."""
-        is_page, is_script = navigation.is_page(request), navigation.is_script(request)
-        if not (is_page or is_script) or _is_ours(request) or not reverify.is_due(request):
-            return None
-        if is_script:
-            return pages.guard(_told(request))
-        session.note_try(request)
-        if request.method != "GET" or navigation.is_led_here(request) or _has_own_page(request):
-            return None
-        answer = reverify.begin(request)
-        return answer and pages.guard(answer)
+        return run(_asked_again(request)) if _may_ask(request) else None
+
+    async def aprocess_view(self, request, view, args, kwargs):
+        """Do the same in an event loop."""
+        return await arun(_asked_again(request)) if _may_ask(request) else None
 
     def process_exception(self, request, exception):
         """Answer StepUpRequired: log in, confirm on our page, or go to the operator at once."""
@@ -52,9 +55,9 @@ class NumberVerificationMiddleware:
         here = request.get_full_path()
         if not request.user.is_authenticated:
             return redirect_to_login(here)
-        return self._confirm(request, here)
+        return run(self._confirm(request, here))  # Django does so in a thread
 
-    def _confirm(self, request, here):
+    async def _confirm(self, request, here):
         if request.method not in SAFE:
             session.note_once(request, stopped=True)
             form_url = _referring_page(request, here)
@@ -62,8 +65,29 @@ class NumberVerificationMiddleware:
         own = session.own(request.user)
         if request.method != "GET" or own is None or navigation.is_led_here(request) or _has_own_page(request):
             return HttpResponseRedirect(_confirm_url(here))
-        attempt, url = flow.begin(request, own.operator, own.number, use=Use.STEP_UP, next_url=here, user=request.user)
+        attempt, url = await flow.begin(
+            request, own.operator, own.number, use=Use.STEP_UP, next_url=here, user=request.user
+        )
         return pages.leave(request, attempt, url, here)
+
+
+def _may_ask(request):
+    """Tell whether REVERIFY_AFTER may be about this request; nothing is read for that."""
+    is_either = navigation.is_page(request) or navigation.is_script(request)
+    return is_either and reverify.may_be_due(request) and not _is_ours(request)
+
+
+async def _asked_again(request):
+    """Return the answer to a request whose proof grew old, or None: the page comes."""
+    if not reverify.is_due(request):
+        return None
+    if navigation.is_script(request):
+        return pages.guard(_told(request))
+    session.note_try(request)
+    if request.method != "GET" or navigation.is_led_here(request) or _has_own_page(request):
+        return None
+    answer = await reverify.begin(request)
+    return answer and pages.guard(answer)
 
 
 def _confirm_url(next_url):

@@ -140,6 +140,7 @@ class AttemptManager(AuditManager):
         late.next_url = sealing.unseal(state, attempt.sealed)["next_url"]
         return late
 
+    @sensitive_variables()
     def tidy(self, browser):
         """End what ``browser`` left open too long or too often, and erase what its failed attempts kept for a retry."""
         mine = self.filter(browser_digest=sealing.digest(browser)).order_by("-created_at")

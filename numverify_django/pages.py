@@ -14,6 +14,7 @@ from django.shortcuts import render, resolve_url
 from django.urls import NoReverseMatch, reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.debug import sensitive_variables
 
 from . import conf, navigation
 from .protocol.exceptions import Limited, Misconfigured
@@ -175,6 +176,7 @@ def to_failed(request, attempt, group):
     return go(request, url, refusal(group, attempt.reference_shown), status_of(group))
 
 
+@sensitive_variables()
 def leave(request, attempt, url, next_url):
     """Return the answer that sends the browser on its way, to the operator or to the page of what failed."""
     if url is None:

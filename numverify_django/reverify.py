@@ -22,24 +22,33 @@ logger = logging.getLogger(__name__)
 PAUSE = timedelta(minutes=10)  # from one try of a session to the next, whatever became of it
 
 
+def may_be_due(request):
+    """Tell whether it is worth a look into the session: a visitor's page stays cacheable."""
+    return _age() is not None and django_settings.SESSION_COOKIE_NAME in request.COOKIES
+
+
 def is_due(request):
     """Tell whether this session's proof is older than REVERIFY_AFTER, and nothing was tried in PAUSE."""
+    is_old = request.number_verification.is_old(_age())
+    return is_old and not session.was_tried(request, PAUSE.total_seconds())
+
+
+def _age():
     settings = conf.Settings() if conf.problems() else conf.get()  # checks tell what is wrong
-    age = settings.reverify_after
-    if age is None or django_settings.SESSION_COOKIE_NAME not in request.COOKIES:  # a visitor's page stays cacheable
-        return False
-    return request.number_verification.is_old(age) and not session.was_tried(request, PAUSE.total_seconds())
+    return settings.reverify_after
 
 
 @sensitive_variables()
-def begin(request):
+async def begin(request):
     """Return the answer that leads to the operator and back to this page, or None: nothing can be tried now."""
     known, here = request.number_verification, request.get_full_path()
     operator = profiles.select(conf.get().offered(known.operator), known.number)  # another may not vouch for it
     if operator is None:
         return None
     try:
-        attempt, url = flow.begin(request, operator, known.number, use=Use.REVERIFY, next_url=here, user=request.user)
+        attempt, url = await flow.begin(
+            request, operator, known.number, use=Use.REVERIFY, next_url=here, user=request.user
+        )
         if url is not None and _others(request, attempt).exists():
             attempt.delete()  # another page of this session began at the same instant
             return None

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 from django.contrib.auth import SESSION_KEY, load_backend, login
 from django.contrib.sessions.backends.base import UpdateError
@@ -317,6 +318,11 @@ class NumberVerification:
         if which not in self._found:
             self._found = {which: VerifiedNumber.objects.filter(pk=which[0], user=which[1]).first()}
         return self._found[which]
+
+    async def aread(self):
+        """Return itself, once all that it knows has been read: ``await request.anumber_verification()``."""
+        await sync_to_async(lambda: (self.is_verified, self.filled))()
+        return self
 
     @property
     def is_verified(self):

@@ -4,54 +4,20 @@ No redirect is followed, no cookie kept, no proxy or password taken from the env
 """
 
 import logging
-import os
-import re
 import threading
-import time
-from contextlib import contextmanager
 from functools import partial
 
 import requests
 import urllib3
 
-from . import connections
-from .flights import Flight, Flights
-from .protocol.exceptions import (
-    NumberVerifyError,
-    OperatorTimeout,
-    OperatorUnavailable,
-    ResponseInvalid,
-    ResponseTooLarge,
-)
+from . import connections, flights
+from .calls import BODY_MAX, RECEIVED_MAX, Ahead, Deadline, says_all
+from .protocol.exceptions import NumberVerifyError, ResponseInvalid, ResponseTooLarge
 from .protocol.messages import Response
 
 logger = logging.getLogger(__name__)
 
-BODY_MAX = 131_072  # bytes
-RECEIVED_MAX = 2 * BODY_MAX  # bytes; http.client alone would take 6 MB of headers, and any amount of a chunk
 WARMING = "numverify-warm"  # the name of a thread
-HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "numverify-django"}
-
-
-class Deadline:
-    """A moment by which all calls that share it have ended."""
-
-    def __init__(self, seconds, clock=time.monotonic):
-        self._clock = clock
-        self._end = clock() + seconds
-
-    def within(self, seconds):
-        """Return the deadline that comes first: this one, or one in ``seconds`` (None: this one)."""
-        if seconds is None or self._end - self._clock() <= seconds:
-            return self
-        return Deadline(seconds, self._clock)
-
-    def remaining(self):
-        """Return the seconds left, or raise TimeoutError."""
-        left = self._end - self._clock()
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        return left
 
 
 class _Bounds:
@@ -67,53 +33,43 @@ class _Bounds:
             raise ResponseTooLarge("head, body and framing together")
 
 
-def run(conversation, deadline, correlator="", before=None, timings=None):
-    """Return what ``conversation`` returns once its requests are answered; raise what it raises.
+def run(steps):
+    """Return what the coroutine ``steps`` returns once its Calls are answered, in this thread; raise what it raises.
 
-    ``correlator`` is sent as ``x-correlator`` with every request. ``before`` is called ahead of the first, where there
-    is one; a NumberVerifyError of it counts as that request's. What each request took, answered or not, is added to
-    ``timings``, a dict of milliseconds by hop. Threads that ask for one public document at once fetch it once.
+    Threads that ask for one public document at once fetch it once.
     """
-    proceed, flight = partial(next, conversation), Flight()
+    proceed = partial(steps.send, None)
     try:
         while True:
-            since = time.monotonic()
-            request = proceed()
-            flight.land()
+            asked = proceed()
             try:
-                if before is not None:
-                    before()
-                    before = None
-                with _timed(request.hop, {} if timings is None else timings):
-                    flight = _flight(request, since, deadline)
-                    answer = flight.answer or send(request, deadline, correlator)
-                flight.answer = answer if answer.status == 200 else None  # a failure is nobody else's
-                proceed = partial(conversation.send, answer)
+                proceed = partial(steps.send, answer(asked))
             except NumberVerifyError as error:
-                proceed = partial(conversation.throw, error)
+                proceed = partial(steps.throw, error)
     except StopIteration as finished:
         return finished.value
     finally:
-        flight.land()
+        steps.close()
 
 
-def _flight(request, since, deadline):
-    """Return a Flight for ``request``: of its own, or that of all who want the document ``since`` then."""
-    if not request.is_public:
-        return Flight()
-    try:
-        return _flights.board(request.url, since, deadline.within(request.patience).remaining)
-    except TimeoutError:
-        raise OperatorTimeout(f"{request.hop}: another login was waiting for it as well") from None
+def answer(asked):
+    """Return the Response to a Call; open connections for an Ahead."""
+    if isinstance(asked, Ahead):
+        return warm(*asked)
+    asked.flight = flight = _boarded(asked)
+    if flight.answer is not None:
+        return flight.answer
+    found = send(asked)
+    flight.answer = found if found.status == 200 else None  # a failure is nobody else's
+    return found
 
 
-@contextmanager
-def _timed(hop, timings):
-    begun = time.monotonic()
-    try:
-        yield
-    finally:
-        timings[hop] = timings.get(hop, 0) + round((time.monotonic() - begun) * 1000)
+def _boarded(call):
+    flight, is_awaited = flights.look(call)
+    while is_awaited:
+        flight.wait(call.remaining())
+        flight, is_awaited = flights.look(call)
+    return flight
 
 
 def warm(urls, seconds):
@@ -143,24 +99,23 @@ def _open(pool, deadline):
         pool.opening.release()
 
 
-def send(request, deadline, correlator=""):
+def send(call):
     """Return the operator's Response, whatever its status, or raise a NumberVerifyError."""
-    headers = {**HEADERS, **request.headers} | ({"x-correlator": correlator} if correlator else {})
-    deadline = deadline.within(request.patience)
-    token = connections.exchange_now.set(_Bounds(deadline))
+    token = connections.exchange_now.set(_Bounds(call.bound))
     try:
-        response = _exchange(request, headers, deadline)
+        response = _exchange(call)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        raise _translated(error, request, deadline) from None  # the cause may quote the URL, the headers or the body
+        raise call.failed(error) from None  # the cause may quote the URL, the headers or the body
     finally:
         connections.exchange_now.reset(token)
-    logger.debug("operator answered %s with %d", request.hop, response.status)
+    logger.debug("operator answered %s with %d", call.request.hop, response.status)
     return response
 
 
-def _exchange(request, headers, deadline):
-    prepared = requests.Request(request.method, request.url, headers=headers, data=request.body).prepare()
-    raw = connections.adapter().send(prepared, stream=True, timeout=deadline.remaining()).raw
+def _exchange(call):
+    request = call.request
+    prepared = requests.Request(request.method, request.url, headers=call.headers, data=request.body).prepare()
+    raw = connections.adapter().send(prepared, stream=True, timeout=call.bound.remaining()).raw
     try:
         return Response(raw.status, {name.lower(): value for name, value in raw.headers.items()}, _body(raw))
     finally:
@@ -172,7 +127,7 @@ def _body(raw):
     try:
         return _read(raw)
     except (ResponseInvalid, ResponseTooLarge):
-        if raw.status == 429 or raw.status >= 500 or 300 <= raw.status < 400:
+        if says_all(raw.status):
             return b""
         raise
 
@@ -187,25 +142,3 @@ def _read(raw):
         if len(body) > BODY_MAX:
             raise ResponseTooLarge
     return bytes(body)
-
-
-def _translated(error, request, deadline):
-    """Return our exception for a failed exchange: it tells the kind of the error, whose text may quote anything."""
-    host = re.split("[/?#]", request.url.partition("//")[2], maxsplit=1)[0]
-    where = f"{request.hop} at {host}: {type(error).__name__}"
-    try:
-        deadline.remaining()
-    except TimeoutError:
-        return OperatorTimeout(where)
-    return OperatorUnavailable(where)
-
-
-_flights = Flights()
-
-
-def _forget():
-    global _flights  # noqa: PLW0603 - a fork starts anew: nobody in it flies what its parent has under way
-    _flights = Flights()
-
-
-os.register_at_fork(after_in_child=_forget)

@@ -5,6 +5,7 @@ An app of ``contrib`` adds its own use with ``register``, in its AppConfig.ready
 
 import logging
 import traceback
+from contextlib import contextmanager
 
 from django.conf import settings
 from django.contrib.auth import authenticate, login, logout
@@ -194,16 +195,22 @@ def _let_in(request, user):
         login(request, user)
 
 
-@sensitive_variables()
-def failure_of(act, *args):
-    """Call ``act``; return the NumberVerifyError that ended it (Misconfigured where it is no such), or None."""
+class Ending:
+    """How an attempt ended: ``error`` is the NumberVerifyError, or None."""
+
+    error = None
+
+
+@contextmanager
+def ending():
+    """Give an Ending to what follows, and keep there what it raises: Misconfigured where it is no NumberVerifyError."""
+    end = Ending()
     try:
-        act(*args)
+        yield end
     except NumberVerifyError as error:
-        return error if error.outcome else Misconfigured("a hook of the site raised what ends no attempt")
+        end.error = error if error.outcome else Misconfigured("a hook of the site raised what ends no attempt")
     except Exception as error:  # a site's hook, or the database: the attempt must end, and a person sees no 500
         # The error's text may quote a number: only the site's developer reads it.
         shown = traceback.format_exception(error) if settings.DEBUG else traceback.format_tb(error.__traceback__)
         logger.error("a verification failed: %s\n%s", type(error).__name__, "".join(shown))
-        return Misconfigured("a hook of the site or its database failed")
-    return None
+        end.error = Misconfigured("a hook of the site or its database failed")

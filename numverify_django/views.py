@@ -2,18 +2,19 @@
 
 import logging
 from functools import partial
+from inspect import isawaitable
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.db import DatabaseError, transaction
-from django.http import HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseRedirect
 from django.http.multipartparser import MultiPartParserError
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.cache import patch_vary_headers
-from django.utils.decorators import decorator_from_middleware, method_decorator
+from django.utils.decorators import classonlymethod, method_decorator
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.debug import sensitive_variables
 from django.views.generic import View
 
 from . import conf, flow, navigation, pages, session, uses
@@ -22,6 +23,7 @@ from .models import Outcome, Use
 from .protocol import profiles
 from .protocol.exceptions import Expired, NumberVerifyError, Replayed
 from .protocol.phone import PhoneNumber
+from .running import Twofold, arun, run
 
 logger = logging.getLogger(__name__)
 
@@ -56,22 +58,57 @@ class CsrfCheck(CsrfViewMiddleware):
 @method_decorator(login_not_required, name="dispatch")
 @method_decorator(csrf_exempt, name="dispatch")  # from the site's middleware, which would answer with a page of its own
 @method_decorator(transaction.non_atomic_requests, name="dispatch")  # no transaction spans an operator call
-@method_decorator(pages.guarded, name="dispatch")
-@method_decorator(sensitive_post_parameters(), name="dispatch")
-@method_decorator(decorator_from_middleware(CsrfCheck), name="dispatch")
 class NumberVerificationView(View):
-    """What all our pages have in common: nobody else's page may frame, cache, forge or be told about them."""
+    """What all our pages have in common: nobody else's page may frame, cache, forge or be told about them.
+
+    A handler that asks the operator is a coroutine. Under ASGI, with the extra ``async``, no thread waits for it.
+    """
 
     referrer_policy = pages.REFERRER_POLICY
+    view_is_async = False  # what Django would make of such handlers: run them in the event loop, database and all
 
+    @classonlymethod
+    def as_view(cls, **initkwargs):
+        """Return the view; where a class above it has a dispatch of its own, a thread waits as under WSGI."""
+        view = super().as_view(**initkwargs)
+        if cls.dispatch is not NumberVerificationView.dispatch:
+            return view
+
+        async def in_loop(request, *args, **kwargs):
+            answering = cls(**initkwargs)
+            answering.setup(request, *args, **kwargs)
+            return await arun(answering.respond(request, *args, **kwargs))
+
+        return Twofold(view, in_loop)
+
+    @sensitive_variables()
     def dispatch(self, request, *args, **kwargs):
+        """Answer, and wait for the operator in this thread."""
+        return run(self.respond(request, *args, **kwargs))
+
+    @sensitive_variables()
+    async def respond(self, request, *args, **kwargs):
+        """Return the answer to a request that comes from our own page; ask the operator, where its handler does."""
+        request.sensitive_post_parameters = "__ALL__"
+        check = CsrfCheck(HttpResponse)
+        check.process_request(request)
+        response = check.process_view(request, self.respond, args, kwargs)
+        if response is None:
+            response = await self._handled(request, *args, **kwargs)
+        return check.process_response(request, self.finish(response))
+
+    async def _handled(self, request, *args, **kwargs):
         try:
             response = self.detour(request) or super().dispatch(request, *args, **kwargs)
+            return await response if isawaitable(response) else response
         except NumberVerifyError as error:
-            response = self.refuse(request, error, pages.safe_next(request, request.POST.get("next")))
-        response["Referrer-Policy"] = self.referrer_policy
+            return self.refuse(request, error, pages.safe_next(request, request.POST.get("next")))
+
+    def finish(self, response):
+        """Return ``response`` with what every answer of ours says."""
+        response.headers.setdefault("Referrer-Policy", self.referrer_policy)
         patch_vary_headers(response, ["Accept"])
-        return response
+        return pages.guard(response)
 
     def detour(self, request):
         """Return the answer that comes before the view's own, or None."""
@@ -120,14 +157,14 @@ class LoginView(NumberVerificationView):
         return self.begin(request, *(form.cleaned_data[name] for name in ("phone_number", "next", "operator")))
 
     @sensitive_variables()
-    def begin(self, request, number, next_url, chosen):
+    async def begin(self, request, number, next_url, chosen):
         """Do what the form is for: prove ``number`` (None: ask for it) to the operator called ``chosen``, if any."""
         operator = profiles.select(conf.get().offered(chosen), number)
         if operator is None:  # the settings changed since the number was kept
             return self.ask_again(request, next_url, pages.UNFINISHED, 400)
         next_url = pages.safe_next(request, next_url)
         user = request.user if request.user.is_authenticated else None
-        attempt, url = flow.begin(request, operator, number, use=self.use(request), next_url=next_url, user=user)
+        attempt, url = await flow.begin(request, operator, number, use=self.use(request), next_url=next_url, user=user)
         return pages.leave(request, attempt, url, next_url)
 
     def use(self, request):
@@ -193,13 +230,13 @@ class FillView(NumberVerificationView):
 
     http_method_names = ["post"]
 
-    def post(self, request):
+    async def post(self, request):
         """Start a share that comes back to ``next``."""
         next_url = pages.safe_next(request, request.POST.get("next"))
         operator = profiles.select(conf.get().offered(request.POST.get("operator")), None)
         if operator is None:
             return pages.show_failure(request, pages.UNFINISHED, next_url, status=400, **_filling(next_url))
-        attempt, url = flow.begin(request, operator, None, use=Use.FILL, next_url=next_url)
+        attempt, url = await flow.begin(request, operator, None, use=Use.FILL, next_url=next_url)
         return pages.leave(request, attempt, url, next_url)
 
     def refuse(self, request, error, next_url):
@@ -222,7 +259,7 @@ class CallbackView(NumberVerificationView):
         flow.forget_query(request)
         return super().http_method_not_allowed(request, *args, **kwargs)
 
-    def get(self, request):
+    async def get(self, request):
         """Finish the attempt that this callback belongs to, or say why it cannot be."""
         if navigation.is_prefetch(request):  # which spends nothing: what failed is asked again when the person comes
             flow.forget_query(request)
@@ -234,17 +271,18 @@ class CallbackView(NumberVerificationView):
         except NumberVerifyError as error:
             return self._not_ours(request, error)
         attempt, next_url = claimed.attempt, pages.safe_next(request, claimed.opened.next_url)
-        error = uses.failure_of(self._verify, request, claimed)
-        if error is not None:
-            return self._failed(request, claimed, error, next_url)
+        with uses.ending() as ended:
+            await self._verify(request, claimed)
+        if ended.error is not None:
+            return self._failed(request, claimed, ended.error, next_url)
         url = uses.of(attempt).destination(attempt, next_url)
         return pages.go(request, url, {"next": url, "reference": attempt.reference_shown})
 
     @sensitive_variables()
-    def _verify(self, request, claimed):
+    async def _verify(self, request, claimed):
         purpose = uses.of(claimed.attempt)
         purpose.require(request, claimed.attempt)
-        verification = flow.verify(request, claimed, flow.receive(claimed))
+        verification = await flow.verify(request, claimed, await flow.receive(claimed))
         purpose.complete(request, claimed, verification)
 
     def _failed(self, request, claimed, error, next_url):

@@ -1,11 +1,13 @@
 """docs/deployment.rst is executed: its settings raise no problem, its options exist, its table adds up."""
 
+import asyncio
 import math
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+from asgiref.testing import ApplicationCommunicator
 from django.core.checks import run_checks
 from django.db import connection
 from django.test import Client
@@ -15,7 +17,7 @@ from docutils.core import publish_doctree
 from gunicorn.config import KNOWN_SETTINGS, Config
 from uvicorn.main import main as uvicorn
 
-from numverify_django import connections, limits, session
+from numverify_django import asgi, connections, limits, session
 from numverify_django.protocol import conversation, tokens
 
 from .conftest import HOST, Phone
@@ -131,6 +133,23 @@ def test_uvicorn_takes_the_options():
 
     assert (told["app"], told["workers"], told["lifespan"]) == ("riverside.asgi:application", 2, "off")
     assert told["access_log"] is False
+
+
+def test_asgi_application_answers_in_shared_threads():
+    (module,), names = snippets("asgi.py"), {}
+    exec(module, names)  # noqa: S102
+    scope = {"type": "http", "method": "GET", "path": "/nowhere/", "headers": [(b"host", HOST.encode())]}
+
+    async def ask():
+        asked = ApplicationCommunicator(names["application"], scope | {"query_string": b""})
+        await asked.send_input({"type": "http.request", "body": b""})
+        status = (await asked.receive_output())["status"]
+        await asked.receive_output()
+        await asked.wait()
+        return status
+
+    assert asyncio.run(ask()) == 404
+    assert (asgi.THREADS, "share sixteen" in TEXT) == (16, True)
 
 
 def test_health_check_asks_no_database(db, configure, settings):

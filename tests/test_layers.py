@@ -22,7 +22,10 @@ RANKS = {
     "protocol.conversation": 5,
     "flights": 3,
     "connections": 3,
-    "transport": 4,
+    "calls": 4,
+    "transport": 5,
+    "aio": 5,
+    "running": 6,
     "sealing": 4,
     "readers": 4,
     "conf": 5,
@@ -58,6 +61,7 @@ RANKS = {
     "numbers": 11,
     "urls": 12,
     "apps": 12,
+    "asgi": 12,
     "tasks": 11,
     "templatetags": 10,
     "management.person": 10,
@@ -69,6 +73,8 @@ OWNERS = {  # third-party package -> the modules that may import it
     "jwt": ["protocol.jose"],
     "phonenumbers": ["protocol.phone"],
     "requests": ["connections", "transport"],
+    "aiohttp": ["aio"],
+    "yarl": ["aio"],
     "urllib3": ["connections", "transport"],
     "mozilla_django_oidc": ["backends", "checks"],
     "cryptography": ["protocol.jose", "sealing"],
@@ -81,7 +87,7 @@ OWNERS = {  # third-party package -> the modules that may import it
     "joserfc": ["sandbox"],
     "segno": ["contrib.qr"],
 }
-WITHOUT_DJANGO = ("protocol", "flights", "connections", "transport", "sealing", "sandbox")
+WITHOUT_DJANGO = ("protocol", "flights", "connections", "calls", "transport", "aio", "running", "sealing", "sandbox")
 
 
 def name_of(path):

@@ -34,10 +34,11 @@ def floor(url, keeps):
 def ours(url, keeps):
     """Fetch ``url`` with our transport."""
     from numverify_django import transport
+    from numverify_django.calls import Call, Deadline
     from numverify_django.protocol.messages import Request
 
     for _ in range(FETCHES):
-        assert transport.send(Request("jwks", "GET", url), transport.Deadline(10)).status == 200
+        assert transport.send(Call(Request("jwks", "GET", url), Deadline(10))).status == 200
 
 
 SITES = {"ours": ours, "mozilla": naive, "allauth": naive, "floor": floor}

@@ -32,6 +32,7 @@ from numverify_django.contrib.qr.models import QrLogin
 from numverify_django.models import VerificationAttempt, VerifiedNumber
 from numverify_django.protocol.exceptions import leaves
 
+from ..asgi import LoopClient
 from .operator import Operator, Server
 
 HOST = "127.0.0.1"
@@ -50,7 +51,11 @@ COSTLY = {"TR-19": "endless body", "TR-20": "compressed body", "JW-11": "endless
 REASONS = {(kind.outcome, kind.code) for kind in leaves() if kind.outcome} | {("verified", "")}
 
 
-class RecordingClient(Client):
+# NUMVERIFY_TEST_ASGI=1: every request is answered in an event loop, and every operator asked from it.
+BaseClient = LoopClient if os.environ.get("NUMVERIFY_TEST_ASGI") else Client
+
+
+class RecordingClient(BaseClient):
     """A browser that remembers every answer it got."""
 
     def __init__(self, responses, **options):

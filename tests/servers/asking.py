@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from numverify_django import transport
+from numverify_django.calls import Call, Deadline
 from numverify_django.protocol.messages import Request
 
 
@@ -20,7 +21,7 @@ def main():
 
     def ask(_):
         barrier.wait()
-        return [transport.send(Request("jwks", "GET", url), transport.Deadline(20)).status for _ in range(times)]
+        return [transport.send(Call(Request("jwks", "GET", url), Deadline(20))).status for _ in range(times)]
 
     with ThreadPoolExecutor(threads) as pool:
         statuses = Counter(status for found in pool.map(ask, range(threads)) for status in found)

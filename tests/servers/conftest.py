@@ -27,6 +27,7 @@ COMMANDS = {
     "preload": [*GTHREAD, "--preload", "tests.servers.preloaded:application"],
     "warm": [*GTHREAD, "--config=tests/servers/warm.py", "django.core.wsgi:get_wsgi_application()"],
     "uvicorn": [*UVICORN, "django.core.asgi:get_asgi_application"],
+    "shared": [*UVICORN, "tests.servers.shared:application"],
 }
 PATIENCE = 20  # seconds for a process to begin or to end
 
@@ -97,9 +98,9 @@ class Site:
 
     @property
     def workers(self):
-        """The process ids of its workers."""
+        """The process ids of its workers; one worker of uvicorn is the process itself."""
         master = self._process.pid
-        return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+        return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()] or [master]
 
     def stop(self):
         """End its processes."""

@@ -3,7 +3,8 @@
 from django.core.wsgi import get_wsgi_application
 
 from numverify_django import conf, transport
+from numverify_django.calls import Deadline, converse
 from numverify_django.protocol import conversation
 
 application = get_wsgi_application()
-transport.run(conversation.discover(conf.get().operators[0]), transport.Deadline(10))
+transport.run(converse(conversation.discover(conf.get().operators[0]), Deadline(10)))

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +13,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from numverify_django.models import VerificationAttempt
 
 from ..test_concurrency import together
-from .conftest import ROOT
+from .conftest import ROOT, served_by
 from .phone import Phone
 
 LOGINS, WARM_UP = 10_000, 500
@@ -172,7 +174,7 @@ def test_worker_that_dies_is_replaced_and_its_attempts_end_elsewhere(start, phon
     assert ended.process != began.process
 
 
-@pytest.mark.parametrize("kind", ["gthread", "preload", "uvicorn"])
+@pytest.mark.parametrize("kind", ["gthread", "preload", "uvicorn", "shared"])
 def test_every_kind_of_server_logs_in_a_crowd(crowd, kind, record_property):
     many = crowd(kind)
     begun = time.monotonic()
@@ -182,6 +184,72 @@ def test_every_kind_of_server_logs_in_a_crowd(crowd, kind, record_property):
 
 def test_uvicorn_ends_as_many_logins_at_once_as_come(start, phones):
     assert ended_well(all_at_once(phones, start("uvicorn", RATE_LIMITS=NO_LIMITS), 16)) == {(302, "/home/"): 16}
+
+
+WAITING = 200  # logins at once
+SLOW = 0.5  # seconds that the operator takes for each of the two calls of a callback
+THREADS_MAX = 16 + 8  # those that requests share, and what a process has besides
+
+
+class Watch(threading.Thread):
+    """What a page takes meanwhile (``spent``, seconds), and what the worker and the database hold at most."""
+
+    def __init__(self, site, phone):
+        super().__init__()
+        self._site, self._phone, self._is_over = site, phone, threading.Event()
+        self.spent, self.threads, self.connections = [], 0, 0
+
+    def run(self):
+        """Ask until it is over."""
+        (worker,) = self._site.workers
+        while not self._is_over.wait(0.02):
+            begun = time.monotonic()
+            assert self._phone.home(self._site) == "user None"
+            self.spent.append(time.monotonic() - begun)
+            self.threads = max(self.threads, Held(worker).threads)
+            self.connections = max(self.connections, _connections())
+        connection.close()
+
+    def stop(self):
+        """Return the figure that it makes."""
+        self._is_over.set()
+        self.join(60)
+        times = sorted(1000 * spent for spent in self.spent)
+        median, last = times[len(times) // 2], times[-1]
+        held = f"{self.threads} threads, {self.connections} connections to the database"
+        return f"{held}; a page meanwhile {median:,.0f} ms, at most {last:,.0f}"
+
+
+def _connections():
+    """Return how many connections there are to this database but for ours, which is two threads'."""
+    with connection.cursor() as cursor:
+        cursor.execute("select count(*) from pg_stat_activity where datname = current_database()")
+        return cursor.fetchone()[0] - 2
+
+
+@pytest.mark.parametrize("kind", ["gthread", "shared"])
+def test_hundreds_of_logins_wait_for_a_slow_operator(start, phones, operator, record_property, kind):
+    """In an event loop, neither a thread nor a connection of the database waits with them."""
+    exchange = served_by(operator) | {"TIMEOUT": 30}
+    site = start(kind, workers=1, threads=16, RATE_LIMITS=NO_LIMITS, OPERATORS={"exchange": exchange})
+    callbacks = []
+    for index in range(WAITING):
+        phone = phones()
+        callbacks.append((phone, phone.visit_operator(phone.start(site, f"600{index:05}1"))))
+        phone.close()  # a server keeps no connection for that long
+    operator("delay", SLOW)
+    watch, begun = Watch(site, phones()), time.monotonic()
+    watch.start()
+    try:
+        answers = together(lambda one: one[0].come_back(site, one[1]), callbacks)
+        spent = time.monotonic() - begun
+    finally:
+        told = watch.stop()
+
+    record_property("figure", f"{kind}: {WAITING} logins that wait {2 * SLOW:.0f} s ended in {spent:.1f} s; {told}")
+    assert ended_well(answers) == {(302, "/home/"): WAITING}
+    assert watch.threads <= THREADS_MAX
+    assert watch.connections <= 16
 
 
 def test_more_threads_than_the_pool_has_connections_are_all_answered(operator, record_property):

@@ -19,6 +19,7 @@ from ...forms import PhoneNumberForm
 from ...models import Outcome, Use
 from ...protocol import profiles
 from ...protocol.exceptions import Expired, Limited, Misconfigured, NumberVerifyError, Replayed, StateUnknown
+from ...running import run
 from . import journey, serializers
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ class StartView(AppView):
         _login_hook()
         number = chosen["phone_number"]
         operator = profiles.select(conf.get().offered(chosen["operator"]), number)
-        attempt, url = flow.begin(request, operator, number, use=Use.APP, next_url="", app=app)
+        asking = flow.begin(request, operator, number, use=Use.APP, next_url="", app=app)
+        attempt, url = run(asking)
         if url is None:
             return _refused(pages.group_of(attempt.reason), 503, attempt.reference_shown)
         facts = {"authorization_url": url, "reference": attempt.reference_shown}
@@ -88,11 +90,12 @@ class CompleteView(AppView):
             logger.info("app without a claim: %s", error.code)
             return _refused(pages.NOT_OPEN, 410 if isinstance(error, Expired | Replayed) else 400)
         given = {}
-        error = uses.failure_of(self._verify, request, claimed, given)
-        if error is None:
+        with uses.ending() as ended:
+            run(self._verify(request, claimed, given))
+        if ended.error is None:
             return Response(given | {"reference": claimed.attempt.reference_shown})
         try:
-            flow.fail(request, claimed.attempt, error, claimed.opened)
+            flow.fail(request, claimed.attempt, ended.error, claimed.opened)
         except DatabaseError as broken:  # the row stays claimed, and is ended by the next start or by pruning
             logger.error("attempt %s could not be ended: %s", claimed.attempt.reference_shown, type(broken).__name__)
             return _refused(pages.UNFINISHED, 503)
@@ -101,10 +104,10 @@ class CompleteView(AppView):
         return _refused(group, 503 if group == pages.UNFINISHED else 403, claimed.attempt.reference_shown)
 
     @sensitive_variables()
-    def _verify(self, request, claimed, given):
+    async def _verify(self, request, claimed, given):
         log_in, purpose = _login_hook(), uses.of(claimed.attempt)
         purpose.require(request, claimed.attempt)  # before anything is paid for
-        verification = flow.verify(request, claimed, flow.receive(claimed))
+        verification = await flow.verify(request, claimed, await flow.receive(claimed))
         purpose.complete(request, claimed, verification)
         given.update(log_in(request, claimed.attempt.user, claimed.attempt))
 

@@ -113,10 +113,11 @@ def finish(request, row, code):
     facts, sealed = kept(request, row), row.sealed
     if not row.move(Status.PROVED, status=Status.FINISHED, ended_at=timezone.now(), **FORGOTTEN):
         return None, None
-    error = uses.failure_of(_admit, request, row, facts, row.key_of(code), sealed)
-    if error:
-        _refuse(request, row, error)
-    return True, error
+    with uses.ending() as ended:
+        _admit(request, row, facts, row.key_of(code), sealed)
+    if ended.error:
+        _refuse(request, row, ended.error)
+    return True, ended.error
 
 
 @sensitive_variables()
@@ -157,7 +158,7 @@ def is_asking(request, row):
 
 
 @sensitive_variables()
-def accept(request, row, token, here):
+async def accept(request, row, token, here):
     """Let this phone prove the number; return its attempt and the URL to send it to, as flow.begin does.
 
     Returns (None, None) where it is too late. Raises what flow.begin raises. ``here`` is where it comes back to.
@@ -168,7 +169,7 @@ def accept(request, row, token, here):
     if operator is None or not _bind(row, phone):
         return None, None
     number = PhoneNumber(facts["number"])
-    attempt, url = flow.begin(request, operator, number, use=Use.QR, next_url=here, user=row.user)
+    attempt, url = await flow.begin(request, operator, number, use=Use.QR, next_url=here, user=row.user)
     if url is not None and not row.move(Status.ACCEPTED, attempt=attempt):
         _fail(request, attempt, Cancelled())
         return None, None

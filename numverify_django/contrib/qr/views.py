@@ -1,7 +1,6 @@
 """Thin views: the desktop's page with the QR code, and the phone's, which the QR code leads to."""
 
 from datetime import timedelta
-from functools import wraps
 
 from django.http import HttpResponseNotAllowed, HttpResponseRedirect, JsonResponse
 from django.urls import NoReverseMatch, reverse
@@ -184,18 +183,10 @@ class PhoneView(NumberVerificationView):
 
     http_method_names = ["get", "head", "post"]
 
-    @classmethod
-    def as_view(cls, **initkwargs):
-        """Return the view, whose refusals Django does not log: the address holds the token."""
-        view = super().as_view(**initkwargs)
-
-        @wraps(view)  # with the marks that other middleware reads on it
-        def unlogged(request, *args, **kwargs):
-            response = view(request, *args, **kwargs)
-            response._has_been_logged = True
-            return response
-
-        return unlogged
+    def finish(self, response):
+        """Keep the answer from Django's log of refusals as well: the address holds the token."""
+        response._has_been_logged = True
+        return super().finish(response)
 
     def http_method_not_allowed(self, request, *args, **kwargs):
         """Refuse, and log nothing either."""
@@ -220,7 +211,7 @@ class PhoneView(NumberVerificationView):
         return _show_code(request, row) if row.status == Status.PROVED else _show_who(request, row)
 
     @sensitive_variables()
-    def post(self, request, token):
+    async def post(self, request, token):
         """Go to the operator, or end it."""
         row = journey.of_phone(request, token)
         if row is None or not row.is_open or journey.is_asking(request, row):
@@ -230,7 +221,7 @@ class PhoneView(NumberVerificationView):
             return _notice(request, _("You said no"), _("Nobody was logged in."))
         if request.POST.get("answer") != "yes" or row.status == Status.PROVED:
             return HttpResponseRedirect(request.path)
-        attempt, url = journey.accept(request, row, token, request.path)
+        attempt, url = await journey.accept(request, row, token, request.path)
         return pages.leave(request, attempt, url, request.path) if attempt else _gone(request)
 
     def refuse(self, request, error, next_url):

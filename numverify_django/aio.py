@@ -1,0 +1,287 @@
+"""Answer Calls over ``aiohttp`` (extra ``async``) in an event loop, where no thread waits for a slow operator.
+
+Bounded and trusting nobody as ``transport`` is: no redirect is followed, no cookie kept, no proxy or password taken
+from the environment, nothing is decompressed, and nothing is sent twice.
+"""
+
+import asyncio
+import logging
+import math
+import ssl
+import time
+from functools import cache, partial
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from asgiref.sync import sync_to_async
+from yarl import URL
+
+from . import connections, flights
+from .calls import BODY_MAX, RECEIVED_MAX, Ahead, says_all
+from .connections import HEAD_MAX
+from .protocol.exceptions import NumberVerifyError, ResponseInvalid, ResponseTooLarge
+from .protocol.messages import Response
+
+logger = logging.getLogger(__name__)
+
+NO_TIMEOUT = aiohttp.ClientTimeout()  # but that of the Call
+IDLE_MAX = 65_536  # bytes of TLS in a row that bring no data
+FRAMING = 4  # bytes of a header beside its name and value
+
+_sessions = {}  # event loop -> its session, and what closes it
+_opening = {}  # URL -> the task that opens a connection there
+
+
+async def run(steps):
+    """Return what the coroutine ``steps`` returns once its Calls are answered; raise what it raises.
+
+    What it does between two of them is done in a thread. It goes on to its end, within its deadline, where Django
+    cancels the view because the browser left: what an operator was asked is recorded.
+    """
+    task = asyncio.ensure_future(_answered(steps))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
+
+
+async def _answered(steps):
+    proceed = partial(steps.send, None)
+    try:
+        while True:
+            asked, result = await sync_to_async(_step)(proceed)
+            if asked is None:
+                return result
+            try:
+                proceed = partial(steps.send, await answer(asked))
+            except NumberVerifyError as error:
+                proceed = partial(steps.throw, error)
+    finally:
+        steps.close()
+
+
+def _step(proceed):
+    """Return what is asked for next and None; or None and what the coroutine returned."""
+    try:
+        return proceed(), None
+    except StopIteration as finished:
+        return None, finished.value
+
+
+async def answer(asked):
+    """Return the Response to a Call; open connections for an Ahead."""
+    if isinstance(asked, Ahead):
+        return warm(*asked)
+    asked.flight = flight = await _boarded(asked)
+    if flight.answer is not None:
+        return flight.answer
+    found = await send(asked)
+    flight.answer = found if found.status == 200 else None  # a failure is nobody else's
+    return found
+
+
+async def _boarded(call):
+    flight, is_awaited = flights.look(call)
+    while is_awaited:
+        await flight.awaited(call.remaining())
+        flight, is_awaited = flights.look(call)
+    return flight
+
+
+def warm(urls, seconds):
+    """Open a connection to each of ``urls`` where none rests, in the background and within ``seconds``."""
+    for place in {URL(url, encoded=True).origin() for url in urls} - _opening.keys():
+        _opening[place] = task = asyncio.ensure_future(_open(place, seconds))
+        task.add_done_callback(partial(_opened, place))
+
+
+def _opened(place, task):
+    del _opening[place]
+
+
+async def _open(url, seconds):
+    session = await _session()
+    try:
+        async with asyncio.timeout(seconds):
+            await session.connector.open_one(url)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        logger.debug("no connection was opened ahead: %s", type(error).__name__)
+
+
+async def send(call):
+    """Return the operator's Response, whatever its status, or raise a NumberVerifyError."""
+    session = await _session()
+    try:
+        async with asyncio.timeout(call.bound.remaining()):
+            response = await _exchange(session, call)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise call.failed(error) from None  # the cause may quote the URL, the headers or the body
+    logger.debug("operator answered %s with %d", call.request.hop, response.status)
+    return response
+
+
+async def _exchange(session, call):
+    request, url = call.request, URL(call.request.url, encoded=True)
+    sent = {"headers": call.headers, "data": request.body, "allow_redirects": False}
+    async with session.request(request.method, url, **sent) as raw:
+        if sum(len(name) + len(value) + FRAMING for name, value in raw.raw_headers) > HEAD_MAX:
+            raise aiohttp.ClientPayloadError("a head that is larger than any honest one")
+        session.connector.note(url, raw.headers.get("keep-alive", ""))
+        return Response(raw.status, {name.lower(): value for name, value in raw.headers.items()}, await _body(raw))
+
+
+async def _body(raw):
+    """Return the body, or nothing where it is not fit to be read and the status says all."""
+    try:
+        return await _read(raw)
+    except (ResponseInvalid, ResponseTooLarge):
+        if says_all(raw.status):
+            raw.close()
+            return b""
+        raise
+
+
+async def _read(raw):
+    """Return the whole body, or raise: nothing is decompressed, nothing larger than BODY_MAX is read."""
+    codings = raw.headers.getall("content-encoding", ["identity"])
+    if [coding.strip().lower() for coding in codings] != ["identity"]:
+        raise ResponseInvalid("the body is compressed, which was not asked for")
+    body = bytearray()
+    async for chunk in raw.content.iter_any():
+        body += chunk
+        if len(body) > BODY_MAX:
+            raise ResponseTooLarge
+    return bytes(body)
+
+
+class _TLSObject(ssl.SSLObject):
+    """TLS that counts what it says without bringing data: tickets and KeyUpdates could go on for ever."""
+
+    incoming = None  # the MemoryBIO that it reads
+    idle = 0  # bytes
+
+    def read(self, len=1024, buffer=None):
+        waiting = self.incoming.pending
+        try:
+            found = super().read(len, buffer)
+            self.idle = 0
+            return found
+        except ssl.SSLWantReadError:
+            self.idle += waiting
+            if self.idle > IDLE_MAX:
+                raise ConnectionAbortedError("more of TLS itself than an answer needs") from None
+            raise
+
+
+class _TLSContext(ssl.SSLContext):
+    sslobject_class = _TLSObject
+
+    def wrap_bio(self, incoming, *args, **kwargs):
+        made = super().wrap_bio(incoming, *args, **kwargs)
+        made.incoming = incoming
+        return made
+
+
+class _Protocol(ResponseHandler):
+    """One connection: what comes unasked, or is more than an answer may be, ends it."""
+
+    left = 0  # bytes that the answer under way may still have; while it rests, none
+    used_at = math.inf  # seconds of time.monotonic since it rests
+
+    def ask(self):
+        self.left = RECEIVED_MAX
+
+    def rest(self):
+        self.left, self.used_at = 0, time.monotonic()
+
+    def data_received(self, data):
+        self.left -= len(data)
+        if self.left < 0:
+            self._end(ResponseTooLarge("head, body and framing together, or unasked"))
+        else:
+            super().data_received(data)
+
+    def feed_data(self, data, size=0):
+        message, _ = data
+        if 100 < message.code < 200:
+            # The real answer is still to come: a kept connection would give it to the next person's request.
+            self._end(aiohttp.ClientPayloadError("an interim response where the answer should be"))
+        else:
+            super().feed_data(data, size)
+
+    def _end(self, error):
+        payload, self._payload = self._payload, None
+        if payload is not None:
+            payload.set_exception(error)
+        self.set_exception(error)
+        self.transport.abort()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """The connections of an event loop: one that rested for long is not used again."""
+
+    def __init__(self):
+        kept = {"limit": 0, "keepalive_timeout": connections.IDLE_MAX, "use_dns_cache": False}
+        super().__init__(ssl=_tls_context(), **kept)
+        self._factory = partial(_Protocol, loop=asyncio.get_running_loop())
+        self._kept_for = {}  # host and port -> seconds that a connection is kept there, as was said last
+
+    async def connect(self, req, traces, timeout):
+        await asyncio.sleep(0)  # that others closed theirs meanwhile is told to our connections first
+        kept_for = self._kept_for.get(_place(req.url), math.inf)
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if connections.may_be_used(connection.protocol.used_at, kept_for):
+                break
+            connection.close()
+        connection.protocol.ask()
+        connection.add_callback(connection.protocol.rest)
+        return connection
+
+    async def open_one(self, url):
+        """Open a connection to where ``url`` is, unless one rests there."""
+        request = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop(), ssl=True)
+        connection = await self.connect(request, [], aiohttp.ClientTimeout())
+        connection.release()
+
+    def note(self, url, keep_alive):
+        """Remember what the header ``keep_alive`` of an answer from ``url`` says, if it says anything."""
+        told = connections.kept_for(keep_alive)
+        if told is not None:
+            self._kept_for[_place(url)] = told
+
+
+@cache
+def _tls_context():
+    return connections.tls_context(_TLSContext)
+
+
+def _place(url):
+    return url.host, url.port
+
+
+async def _session():
+    """Return the session of this event loop, which is closed when the loop ends."""
+    loop = asyncio.get_running_loop()
+    if loop not in _sessions:
+        session = aiohttp.ClientSession(
+            connector=_Connector(),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            timeout=NO_TIMEOUT,
+            skip_auto_headers=["content-type"],
+        )
+        session._retry_connection = False  # it would send again what has no body
+        _sessions[loop] = session, (keeper := _keep(loop, session))
+        await anext(keeper)
+    return _sessions[loop][0]
+
+
+async def _keep(loop, session):
+    """Keep ``session`` until ``loop`` shuts its asynchronous generators down."""
+    try:
+        yield
+    finally:
+        _sessions.pop(loop, None)
+        await session.close()

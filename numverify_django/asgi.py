@@ -1,0 +1,42 @@
+"""For ASGI servers: requests share some threads and their database connections, and hold none while they wait."""
+
+from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
+
+from asgiref.sync import ThreadSensitiveContext
+
+THREADS = 16
+
+
+class _Thread(ThreadPoolExecutor):
+    """One thread, which does one thing at a time; ``ahead`` is how many it has to do."""
+
+    def __init__(self):
+        super().__init__(1, "numverify-shared")
+        self.ahead = 0
+
+    def submit(self, act, /, *args, **kwargs):
+        self.ahead += 1
+        future = super().submit(act, *args, **kwargs)
+        future.add_done_callback(self._done)
+        return future
+
+    def _done(self, future):
+        self.ahead -= 1
+
+
+def in_shared_threads(application, threads=THREADS):
+    """Return the ASGI ``application`` of Django with what is synchronous in it done in so many threads in all.
+
+    Without it Django gives each request a thread of its own until it is answered, with a connection to the database:
+    where hundreds of logins wait for an operator, those are hundreds. Wrap what ``get_asgi_application()`` returns. A
+    request stays in one thread, so connections may be kept (``CONN_MAX_AGE``); what takes long in a thread keeps the
+    other requests of that thread waiting.
+    """
+    shared = [_Thread() for _ in range(threads)]
+
+    async def application_in_shared_threads(scope, receive, send):
+        async with ThreadSensitiveContext(executor=min(shared, key=attrgetter("ahead"))):
+            await application(scope, receive, send)
+
+    return application_in_shared_threads

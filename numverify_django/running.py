@@ -1,0 +1,52 @@
+"""Who runs the coroutines of ``flow``: this thread, or an event loop that no thread waits in."""
+
+import asyncio
+from functools import update_wrapper
+
+from asgiref.sync import markcoroutinefunction, sync_to_async
+
+from . import transport
+
+try:
+    from . import aio
+except ModuleNotFoundError:  # the extra ``async`` is not installed: a thread waits for the operator
+    aio = None
+
+run = transport.run
+
+
+async def arun(steps):
+    """Return what the coroutine ``steps`` returns; what it does beside asking the operator is done in a thread."""
+    return await (aio.run(steps) if aio else sync_to_async(run)(steps))
+
+
+class Twofold:
+    """A view in two forms, a function and a coroutine function: whoever looks sees the one that fits where they are.
+
+    Django looks from an event loop under ASGI, and from a thread under WSGI.
+    """
+
+    def __init__(self, plain, in_loop):
+        update_wrapper(self, plain)
+        self.forms = plain, markcoroutinefunction(update_wrapper(in_loop, plain))
+
+    def __call__(self, request, *args, **kwargs):
+        return self._form(request, *args, **kwargs)
+
+    def __getattr__(self, name):
+        if name == "forms":
+            raise AttributeError(name)
+        return getattr(self._form, name)
+
+    @property
+    def _form(self):
+        return self.forms[is_in_loop()]
+
+
+def is_in_loop():
+    """Tell whether an event loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
