@@ -28,6 +28,7 @@ COMMANDS = {
     "warm": [*GTHREAD, "--config=tests/servers/warm.py", "django.core.wsgi:get_wsgi_application()"],
     "uvicorn": [*UVICORN, "django.core.asgi:get_asgi_application"],
     "shared": [*UVICORN, "tests.servers.shared:application"],
+    "coexistence": [*GTHREAD, "tests.coexistence.start:application()"],
 }
 PATIENCE = 20  # seconds for a process to begin or to end
 
