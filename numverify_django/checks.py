@@ -11,9 +11,10 @@ from django.db.models import EmailField
 from django.shortcuts import resolve_url
 from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, get_resolver, reverse
 from django.utils.module_loading import import_string
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
+from mozilla_django_oidc.middleware import SessionRefresh
 
 from . import conf, pages
 from .backends import NumberVerificationBackend
@@ -22,6 +23,7 @@ from .protocol.profiles import is_loopback
 MIDDLEWARE = "numverify_django.middleware.NumberVerificationMiddleware"
 USERNAME_LENGTH = 32
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+SSO_API = "mozilla_django_oidc.contrib.drf"  # by its name: Django REST framework may be missing
 
 
 @register(Tags.security)
@@ -59,6 +61,38 @@ def _check_middleware():
     elif not any(issubclass(part, AuthenticationMiddleware) for part in order[: ours[0]]):
         hint = f"In MIDDLEWARE move '{MIDDLEWARE}' below '{AUTHENTICATION}': it reads request.user."
         yield Error("The number verification middleware stands too early.", hint=hint, id="numverify.E022")
+
+
+@register(Tags.security)
+def check_single_sign_on(app_configs, **kwargs):
+    """Report parts of mozilla-django-oidc that take who logged in by SIM for its own: our backend is a subclass."""
+    found = []
+    if any(_refreshes(_part(path)) for path in django_settings.MIDDLEWARE):
+        hint = "In MIDDLEWARE put 'numverify_django.contrib.sso.SessionRefresh' in its place."
+        text = "SessionRefresh of mozilla-django-oidc sends who logged in by SIM to the site's identity provider."
+        found.append(Error(text, hint=hint, id="numverify.E030"))
+    if not getattr(django_settings, "OIDC_DRF_AUTH_BACKEND", None) and any(map(_takes_tokens, _views(get_resolver()))):
+        hint = "Set OIDC_DRF_AUTH_BACKEND to 'mozilla_django_oidc.auth.OIDCAuthenticationBackend', or a subclass of it."
+        text = "OIDCAuthentication of mozilla-django-oidc does not know which backend takes the tokens of an API."
+        found.append(Error(text, hint=hint, id="numverify.E031"))
+    return found
+
+
+def _refreshes(part):
+    """Tell whether a middleware decides by the stock rule whose sessions are the identity provider's."""
+    return getattr(part, "is_refreshable_url", None) is SessionRefresh.is_refreshable_url
+
+
+def _views(resolver):
+    """Yield the views of a URLconf."""
+    for pattern in resolver.url_patterns:
+        yield from _views(pattern) if hasattr(pattern, "url_patterns") else [pattern.callback]
+
+
+def _takes_tokens(view):
+    """Tell whether a view of Django REST framework asks the stock class, which looks for a backend by itself."""
+    classes = getattr(getattr(view, "cls", None), "authentication_classes", None) or ()
+    return any(getattr(part.__init__, "__module__", "") == SSO_API for part in classes)
 
 
 @register(Tags.models)

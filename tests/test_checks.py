@@ -8,6 +8,7 @@ from django.core.checks import run_checks
 from django.core.checks.registry import registry
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from mozilla_django_oidc.middleware import SessionRefresh
 
 from numverify_django.backends import NumberVerificationBackend
 from numverify_django.checks import check_user_model
@@ -25,6 +26,8 @@ MODEL = "django.contrib.auth.backends.ModelBackend"
 MIDDLEWARE = "numverify_django.middleware.NumberVerificationMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 OTHERS = [path for path in good.MIDDLEWARE if path != MIDDLEWARE]
+STOCK_REFRESH = "mozilla_django_oidc.middleware.SessionRefresh"
+REFRESHED = [*good.MIDDLEWARE, "numverify_django.contrib.sso.SessionRefresh"]
 OPERATOR = {"PROFILE": "telefonica", "CLIENT_ID": "client", "CLIENT_SECRET": "secret"}
 CAREFUL = {"PEPPERS": ["0123456789abcdef" * 2], "FALLBACK_URL": "/accounts/login/"}
 BEFORE = {"AUTHENTICATION_BACKENDS": [OTHER, OURS]}
@@ -45,6 +48,13 @@ class MakingBackend(NumberVerificationBackend):
 
 class OwnMiddleware(NumberVerificationMiddleware):
     """A site's own."""
+
+
+class OwnRefresh(SessionRefresh):
+    """A site's own, which knows its sessions by a rule of its own."""
+
+    def is_refreshable_url(self, request):
+        """Tell whether to ask (never called here)."""
 
 
 class OwnAuthenticationMiddleware(AuthenticationMiddleware):
@@ -141,6 +151,8 @@ CASES = [
     Case("W007", "PKCE", numverify({"PKCE": False}), numverify({"PKCE": True})),
     Case("W008", "LOGIN_HINT", numverify({"LOGIN_HINT": "tel"}), numverify({"LOGIN_HINT": "none"})),
     Case("W020", "AUTHENTICATION_BACKENDS", BEFORE, {"AUTHENTICATION_BACKENDS": [OURS, OTHER]}),
+    Case("E030", "MIDDLEWARE", {"MIDDLEWARE": [*good.MIDDLEWARE, STOCK_REFRESH]}, {"MIDDLEWARE": REFRESHED}),
+    Case("E031", "OIDC_DRF_AUTH_BACKEND", {"ROOT_URLCONF": "tests.urls_sso"}, {"OIDC_DRF_AUTH_BACKEND": OTHER}),
     Case(
         "W021", "SESSION_ENGINE", {"SESSION_ENGINE": f"{SESSIONS}.signed_cookies"}, {"SESSION_ENGINE": f"{SESSIONS}.db"}
     ),
@@ -246,6 +258,7 @@ def test_samesite_is_read_as_django_reads_it_in_any_case(site):
         {"AUTHENTICATION_BACKENDS": ["tests.test_checks.OwnBackend"]},
         {"AUTHENTICATION_BACKENDS": [MODEL, OURS, OTHER]},
         {"MIDDLEWARE": [*OTHERS, "tests.test_checks.OwnMiddleware"]},
+        {"MIDDLEWARE": [*good.MIDDLEWARE, "tests.test_checks.OwnRefresh"]},
         {
             "MIDDLEWARE": [
                 path.replace(AUTHENTICATION, "tests.test_checks.OwnAuthenticationMiddleware")
@@ -253,7 +266,7 @@ def test_samesite_is_read_as_django_reads_it_in_any_case(site):
             ]
         },
     ],
-    ids=["backend", "backend after ours", "middleware", "authentication middleware"],
+    ids=["backend", "backend after ours", "middleware", "refresh", "authentication middleware"],
 )
 def test_own_subclass_or_later_backend_is_no_mistake(site, changed):
     site(changed)

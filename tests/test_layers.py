@@ -76,7 +76,7 @@ OWNERS = {  # third-party package -> the modules that may import it
     "aiohttp": ["aio"],
     "yarl": ["aio"],
     "urllib3": ["connections", "transport"],
-    "mozilla_django_oidc": ["backends", "checks"],
+    "mozilla_django_oidc": ["backends", "checks", "contrib.sso"],
     "cryptography": ["protocol.jose", "sealing"],
     "django_otp": ["contrib.otp"],
     "rest_framework": ["contrib.drf"],

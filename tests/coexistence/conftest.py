@@ -78,6 +78,10 @@ class Visitor(Browser):
         """Log in with a password on the page of Django's own LoginView; return the last answer."""
         return self.submit(self.get(page), {"username": username, "password": password})
 
+    def log_out(self, page="/who/"):
+        """Log out."""
+        return self.post("/logout/", {}, page)
+
     def submit(self, page, fields=(), action=""):
         """Send a form of ``page`` (an answer), by POST, with ``fields`` (a dict) changed; return the last answer.
 
