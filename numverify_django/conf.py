@@ -62,6 +62,7 @@ class Settings:
     reverify_after: float | None = None  # seconds
     code_sender: Callable | None = None
     app_login: Callable | None = None
+    send_login_failed: bool = False
 
     def operator(self, name):
         """Return the operator called ``name``, or None."""
@@ -118,6 +119,7 @@ SITE_KEYS = {
     "NUMBER_TAKEN": readers.decision,
     "CODE_SENDER": readers.optional(readers.callable_or_path),
     "APP_LOGIN": readers.optional(readers.callable_or_path),
+    "SEND_LOGIN_FAILED": readers.flag,
 }
 OPERATOR_KEYS = {
     "ISSUER": readers.text,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 from django.contrib.auth import SESSION_KEY, load_backend, login
+from django.contrib.auth.signals import user_login_failed
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSession
 from django.core.exceptions import PermissionDenied
@@ -177,6 +178,17 @@ def on_login(sender, request, user, **kwargs):
     known = getattr(request, "session", {}).get(SESSION_KEY)
     if known == user._meta.pk.value_to_string(user):  # an API may log in for one request alone, and beside a session
         _remember(request, login_at=time.time())
+
+
+def on_failure(sender, request, attempt, **kwargs):
+    """Send Django's ``user_login_failed`` where SEND_LOGIN_FAILED asks for it: a receiver of our own signal.
+
+    It is about a login that the SIM or the site refused: nobody guesses by being on Wi-Fi. No number is told, nor an
+    account: whoever types another person's number must not lock that person out.
+    """
+    is_login = attempt.user_id is None  # else it was to confirm who is signed in, or to add a number of theirs
+    if is_login and attempt.outcome in (Outcome.MISMATCH, Outcome.REFUSED) and conf.get().send_login_failed:
+        user_login_failed.send(sender=__name__, credentials={"username": None}, request=request)
 
 
 def has_just_come(request):

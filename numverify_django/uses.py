@@ -8,14 +8,14 @@ import traceback
 from contextlib import contextmanager
 
 from django.conf import settings
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import authenticate, get_backends, login, logout
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from . import flow, pages, session, signals
 from .models import Use
-from .protocol.exceptions import Cancelled, Misconfigured, NumberTaken, NumberVerifyError, UserMismatch
+from .protocol.exceptions import Cancelled, Misconfigured, NumberTaken, NumberVerifyError, PolicyRefused, UserMismatch
 
 logger = logging.getLogger(__name__)
 
@@ -183,6 +183,8 @@ def admit(request, attempt, verification):
 def identify(request, attempt, verification):
     """Return the account that the backend finds for a proved number, and with which it ended the attempt."""
     user = authenticate(request, attempt=attempt, verification=verification)
+    if user is None and any(getattr(backend, "needs_number", False) for backend in get_backends()):
+        raise PolicyRefused("another backend of AUTHENTICATION_BACKENDS refused before ours was asked")
     if user is None or attempt.verified_number is None:
         raise Misconfigured("no backend of AUTHENTICATION_BACKENDS knows the number, or another took its place")
     return user

@@ -145,6 +145,7 @@ def test_defaults_are_those_of_a_careful_site(site):
             "number_taken": "refuse",
             "code_sender": None,
             "app_login": None,
+            "send_login_failed": False,
             "reverify_after": None,
         },
         "rate_limits": {
@@ -196,6 +197,7 @@ OVERRIDES = {
     **{"PREFIXES": ["+34"], "TIMEOUT": 2.5, "ALLOW_LOOPBACK": True},
     **{"UNKNOWN_NUMBER": "deny", "DEFAULT_REGION": "DE", "FALLBACK_URL": "/accounts/login/", "STORE_NUMBER": "full"},
     **{"PEPPERS": [PEPPER, PEPPER[::-1]], "ATTEMPT_LIFETIME": 60, "RETENTION_DAYS": 7, "ALLOW_STAFF": True},
+    "SEND_LOGIN_FAILED": True,
     **{"REVERIFY_AFTER": 86_400},
     **{"REDIRECT_MODE": "interstitial", "LOGIN_POLICY": policy, "CODE_SENDER": policy, "NUMBER_TAKEN": policy},
     **{"APP_LOGIN": policy, "APP_REDIRECT_URI": "https://site.example/app/"},
@@ -296,7 +298,9 @@ WRONG = {
     **dict.fromkeys(TEXTS, (None, *TEXT)),
     **{"REDIRECT_URI": [*TEXT, "", "/back/", "site.example/back/", "https://site.example"], "RESPONSE_ISS": FLAG},
     **dict.fromkeys([*CHOICES, "UNKNOWN_NUMBER", "STORE_NUMBER", "REDIRECT_MODE"], CHOICE),
-    **dict.fromkeys(["PKCE", "HASHED", "SEND_DEVICE", "ALLOW_LOOPBACK", "ALLOW_STAFF"], (None, *FLAG)),
+    **dict.fromkeys(
+        ["PKCE", "HASHED", "SEND_DEVICE", "ALLOW_LOOPBACK", "ALLOW_STAFF", "SEND_LOGIN_FAILED"], (None, *FLAG)
+    ),
     **dict.fromkeys(["TIMEOUT", "ATTEMPT_LIFETIME", "RETENTION_DAYS"], NUMBER),
     "REVERIFY_AFTER": [value for value in NUMBER if value is not None],
     "PURPOSE": ["", "FraudPreventionAndDetection", "dpv:", "dpv:A ", "dpv:A dpv:B", 5],

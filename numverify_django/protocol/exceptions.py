@@ -113,7 +113,7 @@ class OperatorNotBound(Refused):
 
 
 class PolicyRefused(Refused):
-    """The site's LOGIN_POLICY refused."""
+    """The site's LOGIN_POLICY refused, or another of its backends."""
 
     code = "policy_refused"
 

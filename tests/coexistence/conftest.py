@@ -67,8 +67,9 @@ class Served:
 class Visitor(Browser):
     """A browser in front of a Served site; ``log_in(number)`` goes to the operator and comes back."""
 
-    def __init__(self, served, prefix=""):
+    def __init__(self, served, prefix="", headers=()):
         super().__init__(served.url + prefix)
+        self._http.headers.update(headers)
 
     def who(self):
         """Return what the site's page says of who is here."""
@@ -102,6 +103,11 @@ def forms_of(page):
         elif tag == "input" and found and has.get("name") and has.get("type", "text") not in PRESSED:
             found[-1][2][has["name"]] = has.get("value") or ""
     return [(place, fields) for is_post, place, fields in found if is_post]
+
+
+@pytest.fixture(autouse=True)
+def honest_operator(sandbox):
+    """The operator is as at its beginning: no SIM or fault that an earlier test chose."""
 
 
 @pytest.fixture(scope="module")
