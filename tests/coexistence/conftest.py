@@ -10,6 +10,7 @@ import requests
 
 from ..conftest import Browser, Page
 from ..servers.conftest import Site
+from .provider import Provider
 
 PRESSED = ("submit", "button", "image", "reset", "checkbox", "radio")  # inputs that a form sends only where chosen
 RUNNING = []  # whose logs a failure shows
@@ -133,3 +134,18 @@ def serve(tmp_path_factory, running_sandbox):
         RUNNING.remove(served)
     for served in sites.values():
         assert served.may_fail or "Traceback" not in served.log(), served.log()
+
+
+@pytest.fixture(scope="module")
+def running_provider():
+    """One identity provider for all tests."""
+    provider = Provider()
+    yield provider
+    provider.close()
+
+
+@pytest.fixture
+def provider(running_provider):
+    """It, with nobody at the browser."""
+    running_provider.sign_in("nobody")
+    return running_provider

@@ -6,25 +6,9 @@ import pytest
 
 from ..conftest import query_of
 from .conftest import Visitor
-from .provider import Provider
 
 OURS = "numverify_django.backends.NumberVerificationBackend"
 THEIRS = "mozilla_django_oidc.auth.OIDCAuthenticationBackend"
-
-
-@pytest.fixture(scope="module")
-def running_provider():
-    """One identity provider for all tests."""
-    provider = Provider()
-    yield provider
-    provider.close()
-
-
-@pytest.fixture
-def provider(running_provider):
-    """It, with nobody at the browser."""
-    running_provider.sign_in("nobody")
-    return running_provider
 
 
 @pytest.fixture(params=["mozilla", "mozilla_first"])

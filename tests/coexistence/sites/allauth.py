@@ -1,0 +1,37 @@
+"""django-allauth as its documentation says: passwords, and a social login at an OpenID provider."""
+
+import os
+
+from .base import *  # noqa: F403
+from .base import AUTHENTICATION_BACKENDS, INSTALLED_APPS, MIDDLEWARE, NUMVERIFY
+
+ROOT_URLCONF = "tests.coexistence.sites.allauth_urls"
+INSTALLED_APPS = [
+    *INSTALLED_APPS,
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+]
+MIDDLEWARE = [*MIDDLEWARE, "allauth.account.middleware.AccountMiddleware"]
+AUTHENTICATION_BACKENDS = [*AUTHENTICATION_BACKENDS, "allauth.account.auth_backends.AuthenticationBackend"]
+LOGIN_URL = "account_login"
+NUMVERIFY |= {"FALLBACK_URL": "account_login"}
+
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "provider",
+                "name": "Provider",
+                "client_id": "the-site",
+                "secret": "secret-of-the-site",
+                "settings": {"server_url": os.environ["SITE_PROVIDER"]},
+            },
+        ],
+    },
+}
