@@ -180,6 +180,14 @@ def on_login(sender, request, user, **kwargs):
         _remember(request, login_at=time.time())
 
 
+def forget_login(request):
+    """Forget that somebody logged in just now: staff who switch to another's account are not its owner.
+
+    What proved who they are is needed again before a number is added or removed.
+    """
+    _remember(request, login_at=0)
+
+
 def on_failure(sender, request, attempt, **kwargs):
     """Send Django's ``user_login_failed`` where SEND_LOGIN_FAILED asks for it: a receiver of our own signal.
 
