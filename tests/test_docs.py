@@ -31,6 +31,7 @@ NOT_SETTINGS = {
     "SITE",
 }
 NOT_SETTINGS |= {"CONN_MAX_AGE", "ATOMIC_REQUESTS"}  # of a database
+NOT_SETTINGS |= {"OIDC_DRF_AUTH_BACKEND", "ACCOUNT_REAUTHENTICATION_REQUIRED", "OTP_LOGIN_URL"}  # of other packages
 
 
 def read(page):
