@@ -257,6 +257,7 @@ class VerificationAttempt(AuditRow):
     verified_number = None  # the VerifiedNumber of the proof, if there is one already
     detour = ""  # where LOGIN_POLICY sends the person before the login completes
     holder = None  # the account that NUMBER_TAKEN lets the number leave
+    is_told = False  # whether Django has sent its own user_login_failed
 
     class Meta:
         verbose_name = _("verification attempt")

@@ -195,7 +195,8 @@ def on_failure(sender, request, attempt, **kwargs):
     account: whoever types another person's number must not lock that person out.
     """
     is_login = attempt.user_id is None  # else it was to confirm who is signed in, or to add a number of theirs
-    if is_login and attempt.outcome in (Outcome.MISMATCH, Outcome.REFUSED) and conf.get().send_login_failed:
+    is_refused = attempt.outcome in (Outcome.MISMATCH, Outcome.REFUSED) and not attempt.is_told
+    if is_login and is_refused and conf.get().send_login_failed:
         user_login_failed.send(sender=__name__, credentials={"username": None}, request=request)
 
 

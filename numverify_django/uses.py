@@ -184,6 +184,7 @@ def identify(request, attempt, verification):
     """Return the account that the backend finds for a proved number, and with which it ended the attempt."""
     user = authenticate(request, attempt=attempt, verification=verification)
     if user is None and any(getattr(backend, "needs_number", False) for backend in get_backends()):
+        attempt.is_told = True
         raise PolicyRefused("another backend of AUTHENTICATION_BACKENDS refused before ours was asked")
     if user is None or attempt.verified_number is None:
         raise Misconfigured("no backend of AUTHENTICATION_BACKENDS knows the number, or another took its place")

@@ -1,6 +1,7 @@
 """django-allauth 65: passwords and social logins beside ours."""
 
 import pytest
+import requests
 
 from .conftest import Visitor
 
@@ -143,3 +144,16 @@ def test_account_without_a_password_is_asked_for_its_phone_and_comes_back(cautio
     assert page.url.endswith("/accounts/email/")
     assert "hedwig@example.com" not in page.text  # nothing is sent for a person
     assert "hedwig@example.com" in add_address(cautious, "hedwig").text
+
+
+@pytest.mark.parametrize(("name", "outcome"), [("allauth", "verified"), ("allauth_first", "refused")])
+def test_second_factor_of_allauth_is_left_out_unless_a_policy_refuses(serve, running_provider, name, outcome):
+    site = serve(name, SITE_PROVIDER=running_provider.url)
+    user = site.make("ida", password=PASSWORD, number="+34600000421")
+    requests.post(f"{site.url}/second-factor/", {"user": user}, timeout=30).raise_for_status()
+    visitor = Visitor(site)
+    assert log_in(visitor, "ida").url.startswith(f"{site.url}/accounts/2fa/authenticate/")
+
+    visitor.log_in("600 000 421")
+    assert site.outcomes()[-1][0] == outcome
+    assert visitor.who()["user"] == {"verified": "ida", "refused": None}[outcome]

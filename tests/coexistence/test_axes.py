@@ -100,6 +100,7 @@ def test_who_is_locked_out_by_passwords_does_not_get_in_by_sim(site, request):
     answer = visitor.log_in(RIGHT)
 
     assert answer.status_code == LOCKED_OUT
+    assert sum(count for _, count, _, _ in failures(site, visitor)) == LIMIT + 1  # each is counted once
     assert site.outcomes()[-1] == ("refused", "policy_refused")
     assert visitor.who()["user"] is None
 

@@ -1,4 +1,4 @@
-"""django-allauth as its documentation says: passwords, and a social login at an OpenID provider."""
+"""django-allauth as its documentation says: passwords, a second factor, and a social login at an OpenID provider."""
 
 import os
 
@@ -10,6 +10,7 @@ INSTALLED_APPS = [
     *INSTALLED_APPS,
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "allauth.socialaccount",
     "allauth.socialaccount.providers.openid_connect",
 ]
@@ -17,6 +18,7 @@ MIDDLEWARE = [*MIDDLEWARE, "allauth.account.middleware.AccountMiddleware"]
 AUTHENTICATION_BACKENDS = [*AUTHENTICATION_BACKENDS, "allauth.account.auth_backends.AuthenticationBackend"]
 LOGIN_URL = "account_login"
 NUMVERIFY |= {"FALLBACK_URL": "account_login"}
+MFA_SUPPORTED_TYPES = ["totp"]
 
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGIN_METHODS = {"username"}

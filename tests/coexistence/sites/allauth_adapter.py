@@ -1,6 +1,7 @@
-"""A site's adapter for allauth: where it wants to know again who is there, a phone will do."""
+"""A site's adapter for allauth: where it wants to know again who is there, a phone will do; and its LOGIN_POLICY."""
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.utils import is_mfa_enabled
 from django.urls import reverse
 
 
@@ -16,3 +17,8 @@ class AccountAdapter(DefaultAccountAdapter):
         """Return allauth's ways, and ours after them."""
         ours = {"id": "numverify", "description": "Use your phone", "url": reverse("numverify:login")}
         return [*super().get_reauthentication_methods(user), ours]
+
+
+def no_second_factor_is_left_out(request, user, attempt):
+    """Refuse a login by SIM to who has a second factor of allauth's: its own login asks for that."""
+    return attempt.user_id is not None or not is_mfa_enabled(user)

@@ -1,7 +1,9 @@
-"""The pages, allauth's, and a way to let a proof be gone."""
+"""The pages, allauth's, and doors for the tests: one lets a proof be gone, one gives an account a second factor."""
 
+from allauth.mfa.models import Authenticator
 from django.http import HttpResponse
 from django.urls import include, path
+from django.views.decorators.csrf import csrf_exempt
 
 from numverify_django import session
 
@@ -14,4 +16,16 @@ def forget(request):
     return HttpResponse()
 
 
-urlpatterns = [*common, path("accounts/", include("allauth.urls")), path("forget/", forget)]
+@csrf_exempt
+def second_factor(request):
+    """Give an account a TOTP device."""
+    Authenticator.objects.create(user_id=request.POST["user"], type="totp", data={"secret": "A" * 32})
+    return HttpResponse()
+
+
+urlpatterns = [
+    *common,
+    path("accounts/", include("allauth.urls")),
+    path("forget/", forget),
+    path("second-factor/", second_factor),
+]
