@@ -1,8 +1,12 @@
 """django-axes 8: a failed login by SIM counts or not, by setting; who is locked out is so for every way in."""
 
 import itertools
+import secrets
 
 import pytest
+import requests
+
+from numverify_django.contrib.drf import journey
 
 from .conftest import Visitor
 
@@ -134,3 +138,35 @@ def test_login_by_sim_is_in_the_access_log(lenient):
     told = lenient.rows("SELECT username FROM axes_accesslog WHERE ip_address = ?", visitor.address)
 
     assert told == [(visitor.who()["user"],)]
+
+
+class App:
+    """An app on a phone with an address of its own: it begins a login by the API, and ends it."""
+
+    def __init__(self, site, sandbox):
+        self.site, self.sandbox, self.address = site, sandbox, f"192.0.2.{next(HOSTS)}"
+
+    def post(self, step, **sent):
+        """Return the answer to a step."""
+        url, headers = f"{self.site.url}/numverify/app/{step}/", {"X-Address": self.address}
+        return requests.post(url, json=sent, headers=headers, timeout=30)
+
+    def log_in(self, number):
+        """Return the answer to the last step."""
+        verifier = secrets.token_urlsafe(48)
+        started = self.post("start", code_challenge=journey.challenge_of(verifier), phone_number=number)
+        response = self.sandbox.authorize(started.json()["authorization_url"]).partition("?")[2]
+        return self.post("complete", code_verifier=verifier, response=response)
+
+
+def test_app_counts_and_is_locked_out_as_a_browser_is(strict, sandbox):
+    app = App(strict, sandbox)
+    answers = [app.log_in(WRONG).status_code for _ in range(LIMIT)]
+    assert answers == [403] * LIMIT
+    assert failures(strict, app)[0][1] == LIMIT
+    assert (
+        "".join(text for _, _, *texts in failures(strict, app) for text in texts).replace("---------", "").strip() == ""
+    )
+
+    assert app.log_in(RIGHT).status_code == 403
+    assert strict.outcomes()[-1] == ("refused", "policy_refused")

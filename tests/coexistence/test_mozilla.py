@@ -127,6 +127,14 @@ def test_api_lets_in_a_session_by_sim_with_its_proof(visitor):
     assert visitor.get("/api/pay/").status_code == 200
 
 
+def test_their_logout_ends_a_login_by_sim(visitor, provider):
+    visitor.log_in("600 000 171")
+    visitor.post("/oidc/logout/", {}, "/numverify/login/?confirm=yes")
+
+    assert visitor.who() == {"user": None, "backend": None, "verified": False, "number": None}
+    assert provider.received == []
+
+
 def test_token_of_nobody_is_refused(visitor):
     answer = visitor.get("/api/", headers={"Authorization": "Bearer made-up"})
     assert answer.status_code == 401

@@ -11,6 +11,7 @@ INSTALLED_APPS = [*INSTALLED_APPS, "mozilla_django_oidc", "rest_framework"]
 AUTHENTICATION_BACKENDS = [*AUTHENTICATION_BACKENDS, "mozilla_django_oidc.auth.OIDCAuthenticationBackend"]
 MIDDLEWARE = [*MIDDLEWARE, "numverify_django.contrib.sso.SessionRefresh"]
 
+LOGOUT_REDIRECT_URL = "/who/"
 OIDC_RP_CLIENT_ID = "the-site"
 OIDC_RP_CLIENT_SECRET = "secret-of-the-site"
 OIDC_RP_SIGN_ALGO = "RS256"
