@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit
 
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.middleware import AuthenticationMiddleware
@@ -24,6 +25,7 @@ MIDDLEWARE = "numverify_django.middleware.NumberVerificationMiddleware"
 USERNAME_LENGTH = 32
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 SSO_API = "mozilla_django_oidc.contrib.drf"  # by its name: Django REST framework may be missing
+PROVIDER = "oauth2_provider.backends"  # by its name as well
 
 
 @register(Tags.security)
@@ -50,6 +52,14 @@ def _check_backend():
         hint = "List ours first in AUTHENTICATION_BACKENDS: the first to recognise a callback handles it."
         text = f"{others[0].__module__}.{others[0].__qualname__} stands before the number verification backend."
         yield Warning(text, hint=hint, id="numverify.W020")
+    if apps.is_installed("numverify_django.contrib.drf") and any(map(_takes_bearers, listed[: ours[0]])):
+        hint = "List it after ours in AUTHENTICATION_BACKENDS: an app that shows it a token cannot log in again."
+        yield Warning("OAuth2Backend stands before the number verification backend.", hint=hint, id="numverify.W023")
+
+
+def _takes_bearers(backend):
+    """Tell whether it is django-oauth-toolkit's, which takes any login for its own where the request shows a token."""
+    return any(part.__module__ == PROVIDER for part in backend.__mro__)
 
 
 def _check_middleware():

@@ -26,6 +26,8 @@ MODEL = "django.contrib.auth.backends.ModelBackend"
 MIDDLEWARE = "numverify_django.middleware.NumberVerificationMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 OTHERS = [path for path in good.MIDDLEWARE if path != MIDDLEWARE]
+BEARER = "tests.test_checks.BearerBackend"
+LAST = {"AUTHENTICATION_BACKENDS": [OURS, BEARER]}
 STOCK_REFRESH = "mozilla_django_oidc.middleware.SessionRefresh"
 REFRESHED = [*good.MIDDLEWARE, "numverify_django.contrib.sso.SessionRefresh"]
 OPERATOR = {"PROFILE": "telefonica", "CLIENT_ID": "client", "CLIENT_SECRET": "secret"}
@@ -44,6 +46,12 @@ class MakingBackend(NumberVerificationBackend):
 
     def create_user(self, claims):
         """Return a user (never called here)."""
+
+
+class BearerBackend:
+    """Stands for django-oauth-toolkit's, which is imported only where its app is installed."""
+
+    __module__ = "oauth2_provider.backends"
 
 
 class OwnMiddleware(NumberVerificationMiddleware):
@@ -151,6 +159,7 @@ CASES = [
     Case("W007", "PKCE", numverify({"PKCE": False}), numverify({"PKCE": True})),
     Case("W008", "LOGIN_HINT", numverify({"LOGIN_HINT": "tel"}), numverify({"LOGIN_HINT": "none"})),
     Case("W020", "AUTHENTICATION_BACKENDS", BEFORE, {"AUTHENTICATION_BACKENDS": [OURS, OTHER]}),
+    Case("W023", "AUTHENTICATION_BACKENDS", {"AUTHENTICATION_BACKENDS": [BEARER, OURS]}, LAST),
     Case("E030", "MIDDLEWARE", {"MIDDLEWARE": [*good.MIDDLEWARE, STOCK_REFRESH]}, {"MIDDLEWARE": REFRESHED}),
     Case("E031", "OIDC_DRF_AUTH_BACKEND", {"ROOT_URLCONF": "tests.urls_sso"}, {"OIDC_DRF_AUTH_BACKEND": OTHER}),
     Case(

@@ -1,12 +1,15 @@
 """A site on a socket for each settings module in ``sites``, and a browser in front of it."""
 
 import os
+import secrets
 import sqlite3
 from contextlib import closing
 from urllib.parse import urljoin, urlsplit
 
 import pytest
 import requests
+
+from numverify_django.contrib.drf import journey
 
 from ..conftest import Browser, Page
 from ..servers.conftest import Site
@@ -94,6 +97,23 @@ class Visitor(Browser):
         place, values = next(form for form in forms_of(page) if action in form[0])
         headers = {"Origin": "://".join(urlsplit(place)[:2]), "Referer": page.url}
         return self._http.post(place, values | dict(fields), headers=headers, timeout=30)
+
+
+class App:
+    """An app on a phone, which logs in by numverify_django.contrib.drf; its requests have ``headers``."""
+
+    def __init__(self, served, sandbox, headers):
+        self._url, self._sandbox, self._headers = f"{served.url}/numverify/app/", sandbox, headers
+
+    def log_in(self, number):
+        """Begin a login, visit the operator, and return the answer to its end."""
+        verifier = secrets.token_urlsafe(48)
+        started = self._post("start", code_challenge=journey.challenge_of(verifier), phone_number=number)
+        response = self._sandbox.authorize(started.json()["authorization_url"]).partition("?")[2]
+        return self._post("complete", code_verifier=verifier, response=response)
+
+    def _post(self, step, **sent):
+        return requests.post(f"{self._url}{step}/", json=sent, headers=self._headers, timeout=30)
 
 
 def forms_of(page):

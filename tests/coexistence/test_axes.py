@@ -1,14 +1,10 @@
 """django-axes 8: a failed login by SIM counts or not, by setting; who is locked out is so for every way in."""
 
 import itertools
-import secrets
 
 import pytest
-import requests
 
-from numverify_django.contrib.drf import journey
-
-from .conftest import Visitor
+from .conftest import App, Visitor
 
 LIMIT = 3  # AXES_FAILURE_LIMIT of the site
 WRONG, RIGHT, ON_WIFI = "600 000 002", "600 000 201", "600 000 203"
@@ -36,12 +32,12 @@ def arrive(site):
     return visitor
 
 
-def failures(site, visitor):
-    """Return what django-axes has on the visitor: (username, count, what was in the address, what was posted)."""
+def failures(site, address):
+    """Return what django-axes has on an address: (username, count, what was in the address, what was posted)."""
     statement = (
         "SELECT username, failures_since_start, get_data, post_data FROM axes_accessattempt WHERE ip_address = ?"
     )
-    return site.rows(statement, visitor.address)
+    return site.rows(statement, address)
 
 
 def test_checks_have_nothing_to_say(strict):
@@ -54,7 +50,7 @@ def test_failed_login_by_sim_does_not_count_unless_the_site_says_so(lenient):
     for _ in range(LIMIT + 1):
         visitor.log_in(WRONG)
 
-    assert failures(lenient, visitor) == []
+    assert failures(lenient, visitor.address) == []
     visitor.log_in(RIGHT)
     assert visitor.who()["verified"] is True
 
@@ -64,14 +60,14 @@ def test_failed_login_by_sim_counts_where_the_site_says_so(strict):
     answers = [visitor.log_in(WRONG).status_code for _ in range(LIMIT)]
 
     assert answers == [200, 200, LOCKED_OUT]
-    ((username, count, _, _),) = failures(strict, visitor)
+    ((username, count, _, _),) = failures(strict, visitor.address)
     assert (username, count) == (None, LIMIT)
 
 
 def test_neither_number_nor_code_is_on_record_there(strict):
     visitor = arrive(strict)
     visitor.log_in(WRONG)
-    ((_, _, asked, posted),) = failures(strict, visitor)
+    ((_, _, asked, posted),) = failures(strict, visitor.address)
 
     assert (asked.strip(), posted.strip()) == ("", "")
     assert "600000002" not in strict.log().replace(" ", "")
@@ -82,7 +78,7 @@ def test_phone_on_wifi_is_no_failed_login(strict):
     visitor.log_in(ON_WIFI)
     assert strict.outcomes()[-1] == ("unavailable", "not_on_mobile_network")
 
-    assert failures(strict, visitor) == []
+    assert failures(strict, visitor.address) == []
 
 
 def test_failed_confirmation_of_who_is_signed_in_is_no_failed_login(strict):
@@ -92,7 +88,7 @@ def test_failed_confirmation_of_who_is_signed_in_is_no_failed_login(strict):
     visitor.get("/pay/")
 
     assert strict.outcomes()[-1] == ("mismatch", "number_mismatch")
-    assert failures(strict, visitor) == []
+    assert failures(strict, visitor.address) == []
 
 
 @pytest.mark.parametrize("site", ["lenient", "strict"])
@@ -104,7 +100,7 @@ def test_who_is_locked_out_by_passwords_does_not_get_in_by_sim(site, request):
     answer = visitor.log_in(RIGHT)
 
     assert answer.status_code == LOCKED_OUT
-    assert sum(count for _, count, _, _ in failures(site, visitor)) == LIMIT + 1  # each is counted once
+    assert sum(count for _, count, _, _ in failures(site, visitor.address)) == LIMIT + 1  # each is counted once
     assert site.outcomes()[-1] == ("refused", "policy_refused")
     assert visitor.who()["user"] is None
 
@@ -140,32 +136,15 @@ def test_login_by_sim_is_in_the_access_log(lenient):
     assert told == [(visitor.who()["user"],)]
 
 
-class App:
-    """An app on a phone with an address of its own: it begins a login by the API, and ends it."""
-
-    def __init__(self, site, sandbox):
-        self.site, self.sandbox, self.address = site, sandbox, f"192.0.2.{next(HOSTS)}"
-
-    def post(self, step, **sent):
-        """Return the answer to a step."""
-        url, headers = f"{self.site.url}/numverify/app/{step}/", {"X-Address": self.address}
-        return requests.post(url, json=sent, headers=headers, timeout=30)
-
-    def log_in(self, number):
-        """Return the answer to the last step."""
-        verifier = secrets.token_urlsafe(48)
-        started = self.post("start", code_challenge=journey.challenge_of(verifier), phone_number=number)
-        response = self.sandbox.authorize(started.json()["authorization_url"]).partition("?")[2]
-        return self.post("complete", code_verifier=verifier, response=response)
-
-
 def test_app_counts_and_is_locked_out_as_a_browser_is(strict, sandbox):
-    app = App(strict, sandbox)
+    address = f"192.0.2.{next(HOSTS)}"
+    app = App(strict, sandbox, headers={"X-Address": address})
     answers = [app.log_in(WRONG).status_code for _ in range(LIMIT)]
     assert answers == [403] * LIMIT
-    assert failures(strict, app)[0][1] == LIMIT
+    assert failures(strict, address)[0][1] == LIMIT
     assert (
-        "".join(text for _, _, *texts in failures(strict, app) for text in texts).replace("---------", "").strip() == ""
+        "".join(text for _, _, *texts in failures(strict, address) for text in texts).replace("---------", "").strip()
+        == ""
     )
 
     assert app.log_in(RIGHT).status_code == 403

@@ -1,6 +1,7 @@
 """django-oauth-toolkit 3: the site is a provider, and people log in to it by SIM on the way."""
 
 import hashlib
+import re
 import secrets
 from urllib.parse import urlencode
 
@@ -9,7 +10,7 @@ import requests
 
 from ..conftest import Page, query_of
 from ..hostile.tokens import encode
-from .conftest import Visitor
+from .conftest import App, Visitor
 
 VERIFIER = secrets.token_urlsafe(48)
 CHALLENGE = encode(hashlib.sha256(VERIFIER.encode()).digest())
@@ -23,14 +24,24 @@ def site(serve):
 
 @pytest.fixture(scope="module")
 def client(site):
-    """A client of it, which people are led back to at a page that is easily opened."""
+    """A client of it."""
+    return register(site)
+
+
+def register(site):
+    """Return a client of the site, which people are led back to at a page that is easily opened."""
     answer = requests.post(f"{site.url}/client/", {"redirect_uri": f"{site.url}/who/"}, timeout=30)
     return {"client_id": answer.text, "redirect_uri": f"{site.url}/who/"}
 
 
 @pytest.fixture
 def asked(client):
-    """An authorization request with all that a client may send, some of it hard to carry through a login."""
+    """An authorization request."""
+    return request_of(client)
+
+
+def request_of(client):
+    """Return an authorization request with all that a client may send, some of it hard to carry through a login."""
     sent = {"response_type": "code", "scope": "read write", "state": "a&b=c %2F+ñ#" + "x" * 1500}
     return client | sent | {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
 
@@ -57,9 +68,11 @@ def redeem(site, client, code):
     return requests.post(f"{site.url}/o/token/", sent, timeout=30)
 
 
-def test_checks_have_nothing_to_say(site, visitor):
-    visitor.who()
-    assert "numverify." not in site.log()
+@pytest.mark.parametrize(("order", "told"), [({"SITE_LAST": "yes"}, []), ({}, ["W023"])], ids=["last", "first"])
+def test_checks_want_its_backend_after_ours_where_apps_log_in(serve, order, told):
+    site = serve("oauth_toolkit", **order)
+    Visitor(site).who()
+    assert re.findall(r"numverify\.(\w+)", site.log()) == told
 
 
 def test_client_gets_its_code_by_way_of_a_login_by_sim(site, client, visitor, asked):
@@ -118,3 +131,14 @@ def test_token_is_no_proof(site, client, visitor, asked):
 
     assert (answer.status_code, answer.json()["error"]) == (403, "step_up_required")
     assert visitor.get("/pay/").text == "paid"
+
+
+@pytest.mark.parametrize(("order", "status"), [({"SITE_LAST": "yes"}, 200), ({}, 503)], ids=["last", "first"])
+def test_app_that_shows_a_token_logs_in_where_its_backend_stands_after_ours(serve, sandbox, order, status):
+    site = serve("oauth_toolkit", **order)
+    client, visitor = register(site), Visitor(site)
+    page = visitor.submit(open_authorize(visitor, request_of(client)), {"phone_number": "600 000 551"}, "/numverify/")
+    token = redeem(site, client, allow(visitor, page)["code"]).json()["access_token"]
+    app = App(site, sandbox, headers={"Authorization": f"Bearer {token}"})
+
+    assert app.log_in("600 000 551").status_code == status

@@ -16,4 +16,9 @@ def client(request):
     return HttpResponse(made.client_id)
 
 
-urlpatterns = [*common, path("o/", include("oauth2_provider.urls")), path("client/", client)]
+urlpatterns = [
+    path("numverify/app/", include("numverify_django.contrib.drf.urls")),
+    path("o/", include("oauth2_provider.urls")),
+    path("client/", client),
+    *common,
+]
