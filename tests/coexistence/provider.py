@@ -34,12 +34,19 @@ class Provider(Operator):
             return Reply(self.person) if scheme == "Bearer" and token in self.secrets else UNKNOWN
         if received.hop == "discovery":
             return self._discover(received)
+        if received.hop == "authorize":
+            return self._send_back(received.query)
         return super().answer(received)
 
     def claims(self, received, **changed):
         """Return the ID token's claims, which are about ``person``; a nonce is in it where one was asked for."""
         nonce = self.nonces[received.form["code"]] or ...
         return super().claims(received, **{"nonce": nonce} | self.person | changed)
+
+    def _send_back(self, asked):
+        code = self.secret("code")
+        self.nonces[code] = asked.get("nonce")
+        return Reply(status=302, headers={"Location": f"{asked['redirect_uri']}?code={code}&state={asked['state']}"})
 
     def _discover(self, received):
         document = super().answer(received).body

@@ -203,7 +203,7 @@ def _discovery(operator, received):
 def _authorize(operator, received):
     asked = received.query
     code = operator.secret("code")
-    operator.nonces[code] = asked.get("nonce")
+    operator.nonces[code] = asked["nonce"]
     answer = urlencode({"code": code, "state": asked["state"], "iss": operator.url})
     return Reply(status=302, headers={"Location": f"{asked['redirect_uri']}?{answer}"})
 
