@@ -9,9 +9,8 @@ from django.utils.translation import override
 from numverify_django import pages, urls, uses
 from numverify_django.models import VerificationAttempt, VerifiedNumber
 
-from . import openapi
 from .conftest import HOST, Phone, query_of
-from .openapi import told
+from .openapi import PAGES, told
 from .test_login import GOOD, OTHER, account, the_attempt
 from .test_numbers import ADD, HOME, PASSWORD, remove_url
 
@@ -333,11 +332,11 @@ def test_document_names_every_url_that_answers_json():
     pages_alone = {"again/"}
     paths = {pattern.pattern._route.replace("<int:pk>", "{id}") for pattern in urls.urlpatterns}
     assert all(isinstance(pattern, URLPattern) for pattern in urls.urlpatterns)
-    assert {path.lstrip("/") for path in openapi.DOCUMENT["paths"]} == paths - pages_alone
+    assert {path.lstrip("/") for path in PAGES.content["paths"]} == paths - pages_alone
 
 
 def test_document_names_every_error():
-    said = set(openapi.DOCUMENT["components"]["schemas"]["Refusal"]["properties"]["error"]["enum"])
+    said = set(PAGES.content["components"]["schemas"]["Refusal"]["properties"]["error"]["enum"])
     groups = {*pages.GROUPS.values(), pages.UNFINISHED}
     groups |= {uses.TABLE["link"].group_of(reason) for reason in pages.GROUPS}
     assert said == groups | {"invalid_number", "login_required", "not_found", "not_removed"}

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from docutils import nodes
 
-from .openapi import DOCUMENT
+from .openapi import PAGES
 from .test_docs import ROOT, read
 
 PAGE = read("docs/api.rst")
@@ -64,8 +64,8 @@ def rows():
 
 
 def test_table_has_every_error_and_no_other_status():
-    assert set(rows()) == set(DOCUMENT["components"]["schemas"]["Refusal"]["properties"]["error"]["enum"])
-    operations = [operation for methods in DOCUMENT["paths"].values() for operation in methods.values()]
+    assert set(rows()) == set(PAGES.content["components"]["schemas"]["Refusal"]["properties"]["error"]["enum"])
+    operations = [operation for methods in PAGES.content["paths"].values() for operation in methods.values()]
     said = {status for operation in operations if "responses" in operation for status in operation["responses"]}
     assert set.union(*rows().values()) == said - {"200"}
 

@@ -1,11 +1,11 @@
 """A login that an app begins and ends, against the sandbox operator on a socket."""
 
-import secrets
 from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.utils.translation import override
 from rest_framework.authentication import SessionAuthentication, TokenAuthentication
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
@@ -16,65 +16,14 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from numverify_django import uses
 from numverify_django.contrib.drf import journey
 from numverify_django.models import Use, VerificationAttempt
+from numverify_django.protocol.exceptions import PolicyRefused
 
 from ..conftest import HOST, Phone, query_of
+from ..openapi import APPS
 from ..test_api import failures
 from ..test_login import GOOD, account, the_attempt
 from ..test_signals import listen  # noqa: F401
-
-PATH = "/numverify/app/"
-LOGINS = "numverify_django.contrib.drf.logins"
-NOT_OPEN = {"error": "not_open", "reference": None}
-
-
-class App:
-    """An app on a phone: a verifier of its own, no cookies, and the system's browser between."""
-
-    def __init__(self, sandbox):
-        self.sandbox, self.client = sandbox, Client(SERVER_NAME=HOST)
-        self.verifier = secrets.token_urlsafe(48)
-
-    def post(self, path, status, **data):
-        """Post ``data`` as JSON, and return the answer's."""
-        response = self.client.post(f"{PATH}{path}/", data, content_type="application/json")
-        assert response.status_code == status, response.content.decode()
-        assert "no-store" in response["Cache-Control"]
-        return response.json()
-
-    def start(self, number=GOOD, status=201, **data):
-        """Begin a login."""
-        challenge = journey.challenge_of(self.verifier)
-        return self.post("start", status, code_challenge=challenge, phone_number=number, **data)
-
-    def open(self, started):
-        """Open the operator in the system's browser; return the query that it opens the app with."""
-        return self.sandbox.authorize(started["authorization_url"]).partition("?")[2]
-
-    def complete(self, response, status=200, **data):
-        """End a login with the operator's answer."""
-        return self.post("complete", status, **{"code_verifier": self.verifier, "response": response} | data)
-
-    def status(self, reference, status=200):
-        """Ask how a login stands."""
-        return self.post("status", status, code_verifier=self.verifier, reference=reference)
-
-
-@pytest.fixture
-def configured(configure, sandbox):
-    """A site whose apps get a token, and whose operator is the sandbox; keywords are keys of the operator."""
-
-    def configured(login="token.log_in", site=None, **keys):
-        chosen = login if callable(login) or login is None else f"{LOGINS}.{login}"
-        configure(site={"APP_LOGIN": chosen} | (site or {}), **keys)
-
-    configured()
-    return configured
-
-
-@pytest.fixture
-def app(db, configured, sandbox):
-    """An App in front of that site."""
-    return App(sandbox)
+from .conftest import NOT_OPEN, PATH, App
 
 
 class Members(APIView):
@@ -82,6 +31,8 @@ class Members(APIView):
 
     authentication_classes = [TokenAuthentication, JWTAuthentication, SessionAuthentication]
     permission_classes = [IsAuthenticated]
+    throttle_classes = []
+    versioning_class = None
 
     def get(self, request):
         """Tell who asks."""
@@ -237,9 +188,10 @@ class TestRefusal:
         assert app.complete(app.open(app.start()), 503)["error"] == "unfinished"
         assert "token" not in app.sandbox.hops()
 
-    def test_hook_that_fails_gives_nothing(self, app, configured):
+    @pytest.mark.parametrize("error", [RuntimeError, PolicyRefused])
+    def test_hook_that_fails_gives_nothing(self, app, configured, error):
         def log_in(request, user, attempt):
-            raise RuntimeError
+            raise error
 
         configured(log_in)
         told = app.complete(app.open(app.start()), 503)
@@ -259,7 +211,10 @@ class TestRefusal:
         assert app.start(status=429) == {"error": "too_many", "reference": None}
 
     def test_number_that_is_none(self, app):
-        assert app.start("six", 400) == {"error": "invalid_number", "reference": None}
+        answer = {"error": "invalid_number", "reference": None, "detail": "Use digits only"}
+        assert app.start("six", 400) == answer
+        with override("de"):
+            assert app.start("six", 400)["detail"] == "Nur Ziffern verwenden"
 
     def test_operator_that_cannot_be_asked(self, app):
         app.sandbox.set(fault={"endpoint": "discovery", "status": 503, "times": None})
@@ -278,5 +233,5 @@ class TestRefusal:
     def test_form_of_another_site_is_refused(self, app, path):
         form = urlencode({"code_challenge": journey.challenge_of(app.verifier), "phone_number": GOOD})
         for kind in ("application/x-www-form-urlencoded", "text/plain"):
-            assert app.client.post(f"{PATH}{path}/", form, content_type=kind).status_code == 415
+            APPS.told(app.client.post(f"{PATH}{path}/", form, content_type=kind), 415)
         assert not VerificationAttempt.objects.exists()

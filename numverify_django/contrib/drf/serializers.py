@@ -1,31 +1,45 @@
 """What an app sends."""
 
+from django.core.validators import RegexValidator
 from rest_framework import serializers
 
-CHALLENGE = r"^[A-Za-z0-9_-]{43}$"  # RFC 7636 4.2: SHA-256 in base64url
-VERIFIER = r"^[A-Za-z0-9._~-]{43,128}$"  # RFC 7636 4.1
+CHALLENGE = r"^[A-Za-z0-9_-]{43}\Z"  # RFC 7636 4.2: SHA-256 in base64url
+VERIFIER = r"^[A-Za-z0-9._~-]{43,128}\Z"  # RFC 7636 4.1
 RESPONSE_MAX = 8192  # characters
+
+
+class Text(serializers.CharField):
+    """A text as it was sent; a number is none."""
+
+    def __init__(self, **kwargs):
+        super().__init__(trim_whitespace=False, **kwargs)
+
+    def to_internal_value(self, data):
+        """Return the text, or raise ValidationError."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
 
 
 class StartSerializer(serializers.Serializer):
     """A start; the fields about the number are read as those of the login page."""
 
-    code_challenge = serializers.RegexField(CHALLENGE)
-    phone_number = serializers.CharField(required=False, allow_blank=True, max_length=64, trim_whitespace=False)
-    region = serializers.CharField(required=False, allow_blank=True, max_length=2)
-    operator = serializers.CharField(required=False, allow_blank=True, max_length=64)
-    operation = serializers.CharField(required=False, allow_blank=True, max_length=8)
+    code_challenge = Text(validators=[RegexValidator(CHALLENGE)])
+    phone_number = Text(required=False, allow_blank=True, max_length=64)
+    region = Text(required=False, allow_blank=True, max_length=2)
+    operator = Text(required=False, allow_blank=True, max_length=64)
+    operation = Text(required=False, allow_blank=True, max_length=8)
 
 
 class CompleteSerializer(serializers.Serializer):
     """The operator's answer: ``response`` is the query of the URL that the app was opened with."""
 
-    code_verifier = serializers.RegexField(VERIFIER)
-    response = serializers.CharField(max_length=RESPONSE_MAX, trim_whitespace=False)
+    code_verifier = Text(validators=[RegexValidator(VERIFIER)])
+    response = Text(max_length=RESPONSE_MAX)
 
 
 class StatusSerializer(serializers.Serializer):
     """Which attempt, and the proof that it is the app's own."""
 
-    code_verifier = serializers.RegexField(VERIFIER)
-    reference = serializers.CharField(max_length=16)
+    code_verifier = Text(validators=[RegexValidator(VERIFIER)])
+    reference = Text(max_length=16)

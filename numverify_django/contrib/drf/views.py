@@ -4,15 +4,15 @@ import logging
 import math
 
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import TooManyFieldsSent
 from django.db import DatabaseError, transaction
 from django.http import QueryDict
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
-from rest_framework.views import APIView
+from rest_framework.views import APIView, exception_handler
 
 from ... import conf, flow, pages, session, uses
 from ...forms import PhoneNumberForm
@@ -20,7 +20,7 @@ from ...models import Outcome, Use
 from ...protocol import profiles
 from ...protocol.exceptions import Expired, Limited, Misconfigured, NumberVerifyError, Replayed, StateUnknown
 from ...running import run
-from . import journey, serializers
+from . import journey, media, serializers
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +30,26 @@ logger = logging.getLogger(__name__)
 @method_decorator(pages.guarded, name="dispatch")
 @method_decorator(sensitive_post_parameters(), name="dispatch")
 class AppView(APIView):
-    """What the three have in common: JSON alone, which no other site's form can send, and no cookie is read."""
+    """What the three have in common: JSON alone, which no other site's form can send, and no cookie tells who asks.
 
-    authentication_classes = []
-    permission_classes = []
-    parser_classes = [JSONParser]
+    What REST_FRAMEWORK sets is for the site's own views: these answer as openapi.yaml says, within RATE_LIMITS.
+    """
+
+    http_method_names = ["post"]
+    authentication_classes = permission_classes = throttle_classes = []
+    parser_classes = [media.ObjectParser]
     renderer_classes = [JSONRenderer]
+    content_negotiation_class = media.JsonAlone
+    versioning_class = None
     serializer_class = None
+
+    def get_exception_handler(self):
+        """Return the one of Django REST framework."""
+        return exception_handler
+
+    def perform_authentication(self, request):
+        """Let nobody be signed in; backends and hooks expect an AnonymousUser, whatever UNAUTHENTICATED_USER is."""
+        request.user = AnonymousUser()
 
     @sensitive_variables()
     def post(self, request):
@@ -57,10 +70,10 @@ class StartView(AppView):
         form = PhoneNumberForm(fields)
         try:
             if not form.is_valid():
-                return _refused("invalid_number" if "phone_number" in form.errors else pages.UNFINISHED, 400)
+                return _refused_form(form.errors.get("phone_number"))
             return self._begin(request, form.cleaned_data, journey.browser_of(code_challenge))
         except NumberVerifyError as error:
-            return _refused_start(error)
+            return _refused_at_once(error)
 
     @sensitive_variables()
     def _begin(self, request, chosen, app):
@@ -86,6 +99,8 @@ class CompleteView(AppView):
         app = journey.browser_of(journey.challenge_of(code_verifier))
         try:
             claimed = flow.claim_for(_params(response), app)
+        except Misconfigured as error:
+            return _refused_at_once(error)
         except NumberVerifyError as error:
             logger.info("app without a claim: %s", error.code)
             return _refused(pages.NOT_OPEN, 410 if isinstance(error, Expired | Replayed) else 400)
@@ -94,14 +109,7 @@ class CompleteView(AppView):
             run(self._verify(request, claimed, given))
         if ended.error is None:
             return Response(given | {"reference": claimed.attempt.reference_shown})
-        try:
-            flow.fail(request, claimed.attempt, ended.error, claimed.opened)
-        except DatabaseError as broken:  # the row stays claimed, and is ended by the next start or by pruning
-            logger.error("attempt %s could not be ended: %s", claimed.attempt.reference_shown, type(broken).__name__)
-            return _refused(pages.UNFINISHED, 503)
-        verified = claimed.attempt.outcome == Outcome.VERIFIED  # and APP_LOGIN failed after it
-        group = pages.UNFINISHED if verified else pages.group_of(claimed.attempt.reason)
-        return _refused(group, 503 if group == pages.UNFINISHED else 403, claimed.attempt.reference_shown)
+        return self._failed(request, claimed, ended.error)
 
     @sensitive_variables()
     async def _verify(self, request, claimed, given):
@@ -110,6 +118,19 @@ class CompleteView(AppView):
         verification = await flow.verify(request, claimed, await flow.receive(claimed))
         purpose.complete(request, claimed, verification)
         given.update(log_in(request, claimed.attempt.user, claimed.attempt))
+        JSONRenderer().render(given)  # what is no JSON fails here, and not in a report that shows it
+
+    def _failed(self, request, claimed, error):
+        attempt = claimed.attempt
+        try:
+            flow.fail(request, attempt, error, claimed.opened)
+        except DatabaseError as broken:  # the row stays claimed, and is ended by pruning
+            logger.error("attempt %s could not be ended: %s", attempt.reference_shown, type(broken).__name__)
+            return _refused(pages.UNFINISHED, 503)
+        if attempt.outcome == Outcome.VERIFIED:  # and APP_LOGIN failed after it
+            return _refused(pages.UNFINISHED, 503, attempt.reference_shown)
+        group = pages.group_of(attempt.reason or error.code)  # where another ended it, this is what happened here
+        return _refused(group, pages.status_of(group), attempt.reference_shown)
 
 
 class StatusView(AppView):
@@ -137,20 +158,32 @@ def _login_hook():
 
 
 def _params(response):
-    """Return the parameters (name -> values) of an authorization response's query."""
+    """Return the parameters (name -> values) of an authorization response's query, with or without its ``?``."""
     try:
-        return dict(QueryDict(response).lists())
+        return dict(QueryDict(response.removeprefix("?")).lists())
     except TooManyFieldsSent as error:
         raise StateUnknown from error
 
 
 def _refused(error, status, reference=""):
-    return Response(pages.refusal(error, reference), status)
+    answer = Response(pages.refusal(error, reference), status)
+    answer._has_been_logged = status == 503  # by us; Django would mail ADMINS a report of each login during an outage
+    return answer
 
 
-def _refused_start(error):
+def _refused_form(errors):
+    """Return what is wrong with the number, in the person's language; the other fields are the app's own."""
+    if not errors:
+        return _refused(pages.UNFINISHED, 400)
+    return Response(pages.refusal("invalid_number") | {"detail": errors[0]}, 400)
+
+
+def _refused_at_once(error):
+    """Return the answer where ``error`` (a NumberVerifyError) came before there was an attempt to end."""
     if isinstance(error, Misconfigured):  # the site's developer reads why in the log and in the checks
         logger.error("numverify_django is misconfigured: %s", error)
+    else:
+        logger.info("app refused: %s", error.code)
     if not isinstance(error, Limited):
         return _refused(pages.UNFINISHED, 503)
     answer = _refused(pages.group_of(error.code), 429)
