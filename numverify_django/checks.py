@@ -162,6 +162,10 @@ def _check_urls():
     except NoReverseMatch:
         hint = "Add path('numverify/', include('numverify_django.urls')) to the URLconf."
         yield Error("The URLs of numverify_django are not included.", hint=hint, id="numverify.E023")
+    if _is_without_its_app("numverify_drf:start", "numverify_django.contrib.drf"):
+        hint = "Add 'numverify_django.contrib.drf' to INSTALLED_APPS: without it no app's login is completed."
+        text = "The URLs of numverify_django.contrib.drf are included, and the app is not installed."
+        yield Error(text, hint=hint, id="numverify.E060")
     try:
         resolve_url(django_settings.LOGIN_REDIRECT_URL)
     except NoReverseMatch:
@@ -180,6 +184,13 @@ def _check_urls():
     except NoReverseMatch:
         hint = "Correct NUMVERIFY['FALLBACK_URL']: a path that begins with '/', a URL, or a URL name."
         yield Error("NUMVERIFY['FALLBACK_URL'] is the name of no URL.", hint=hint, id="numverify.E025")
+
+
+def _is_without_its_app(name, app):
+    try:
+        return bool(reverse(name)) and not apps.is_installed(app)
+    except NoReverseMatch:
+        return False
 
 
 @register(Tags.security)

@@ -58,6 +58,7 @@ TEMPLATES = [
 NUMVERIFY = {
     "DEFAULT_REGION": "ES",
     "CODE_SENDER": "numverify_django.contrib.otp.senders.console",
+    "APP_LOGIN": "numverify_django.contrib.drf.logins.token.log_in",
     "OPERATORS": {
         "sandbox": {"PROFILE": "telefonica", "CLIENT_ID": "numverify-demo", "CLIENT_SECRET": "unused"},
     },

@@ -25,6 +25,7 @@ CONTRIB = "numverify_django.contrib."
 MODEL = "django.contrib.auth.backends.ModelBackend"
 MIDDLEWARE = "numverify_django.middleware.NumberVerificationMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+WITHOUT_DRF = [app for app in good.INSTALLED_APPS if app != "numverify_django.contrib.drf"]
 OTHERS = [path for path in good.MIDDLEWARE if path != MIDDLEWARE]
 BEARER = "tests.test_checks.BearerBackend"
 LAST = {"AUTHENTICATION_BACKENDS": [OURS, BEARER]}
@@ -138,6 +139,7 @@ CASES = [
     Case("E022", "MIDDLEWARE", {"MIDDLEWARE": [MIDDLEWARE, *OTHERS]}, {"MIDDLEWARE": [*OTHERS, MIDDLEWARE]}),
     Case("E023", "URLconf", {"ROOT_URLCONF": "django.contrib.auth.urls"}, {"ROOT_URLCONF": "tests.urls"}),
     Case("W022", "SESSION_COOKIE_SAMESITE", {"SESSION_COOKIE_SAMESITE": "Strict"}, {"SESSION_COOKIE_SAMESITE": "Lax"}),
+    Case("E060", "INSTALLED_APPS", {"INSTALLED_APPS": WITHOUT_DRF}, {"INSTALLED_APPS": good.INSTALLED_APPS}),
     Case("E025", "FALLBACK_URL", numverify(FALLBACK_URL="no-such-url"), numverify(FALLBACK_URL="numverify:login")),
     Case("E027", "REDIRECT_URI", {"ALLOWED_HOSTS": ["*"]}, {"ALLOWED_HOSTS": ["site.example"]}),
     Case(

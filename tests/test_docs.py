@@ -10,6 +10,7 @@ from docutils import nodes
 from docutils.core import publish_doctree
 
 from numverify_django import checks, conf, connections, limits, transport
+from numverify_django.contrib.drf import checks as drf_checks
 from numverify_django.contrib.otp import checks as otp_checks
 from numverify_django.protocol import conversation
 
@@ -55,7 +56,7 @@ def test_settings_that_are_named_exist(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_checks_that_are_named_exist(page):
-    raised = "".join(map(inspect.getsource, (checks, conf, otp_checks)))
+    raised = "".join(map(inspect.getsource, (checks, conf, drf_checks, otp_checks)))
     assert [name for name in re.findall(r"[EW]0\d\d\b", read(page).astext()) if name not in raised] == []
 
 

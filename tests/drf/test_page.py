@@ -22,7 +22,8 @@ def block(start):
 def test_commands_do_what_the_page_shows(settings, configure, live_server, tmp_path):
     assert shutil.which("openssl"), "openssl is missing"
     names = {"INSTALLED_APPS": [], "NUMVERIFY": {"OPERATORS": {"telefonica": {}}}}
-    exec(block("# settings.py"), names)  # noqa: S102
+    exec(block("# settings.py\n"), names)  # noqa: S102
+    exec(block("# settings.py, in production"), names)  # noqa: S102
     assert set(names["INSTALLED_APPS"]) <= set(settings.INSTALLED_APPS)
     link = names["NUMVERIFY"]["OPERATORS"]["telefonica"]["APP_REDIRECT_URI"]
     assert link.startswith("https://")

@@ -911,6 +911,7 @@ def reported(settings, *operators, site=None):
     """Return the IDs of our messages about a site with these operators."""
     named = {f"operator{number}": keys for number, keys in enumerate(operators)}
     careful = {"PEPPERS": [PEPPER], "FALLBACK_URL": "/password/", "CODE_SENDER": lambda number, text: None}
+    careful["APP_LOGIN"] = lambda request, user, attempt: {}
     settings.NUMVERIFY = {"OPERATORS": named} | careful | (site or {})
     with override_settings(CACHES=SHARED_CACHE):
         found = run_checks(include_deployment_checks=True, databases=[])

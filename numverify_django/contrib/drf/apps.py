@@ -12,9 +12,9 @@ class NumverifyDrfConfig(AppConfig):
     verbose_name = _("Number verification in apps")
 
     def ready(self):
-        """Register it."""
+        """Register it, and the system checks."""
         from ... import uses  # noqa: PLC0415
         from ...models import Use  # noqa: PLC0415
-        from . import journey  # noqa: PLC0415
+        from . import checks, journey  # noqa: F401, PLC0415
 
         uses.register(Use.APP, journey.LogInApp())
