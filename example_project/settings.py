@@ -5,6 +5,7 @@ What differs between machines comes from the environment; nothing has to be set:
 NUMVERIFY_CLIENT_ID, NUMVERIFY_CLIENT_SECRET: credentials of a real operator. Without them it is the sandbox.
 NUMVERIFY_PROFILE, NUMVERIFY_ISSUER, NUMVERIFY_API_ROOT, NUMVERIFY_OPERATION: override the operator's own. The sandbox
 speaks the CAMARA profiles at NUMVERIFY_API_ROOT=http://127.0.0.1:9091.
+NUMVERIFY_REDIRECT_URI: where the operator leads back to; http://127.0.0.1:8000/app/ is the single-page client.
 NUMVERIFY_SANDBOX_PORT: where the sandbox listens, 9091.
 DATABASE_URL: sqlite:///path or postgresql://user:password@host:port/name.
 DJANGO_DEBUG: 1; with 0, DJANGO_SECRET_KEY and DJANGO_ALLOWED_HOSTS (one,two) are needed.
@@ -39,7 +40,7 @@ def operators(environ):
 
     Their names differ, so that an account which the sandbox vouched for is none of the operator's.
     """
-    keys = ("PROFILE", "ISSUER", "API_ROOT", "CLIENT_ID", "CLIENT_SECRET", "OPERATION")
+    keys = ("PROFILE", "ISSUER", "API_ROOT", "CLIENT_ID", "CLIENT_SECRET", "OPERATION", "REDIRECT_URI")
     given = {key: environ[f"NUMVERIFY_{key}"] for key in keys if environ.get(f"NUMVERIFY_{key}")}
     if "CLIENT_ID" in given:
         return {"operator": {"PROFILE": "telefonica"} | given}

@@ -24,13 +24,14 @@ def free_port():
 
 
 class Demo:
-    """A running ``make demo``, with a database of its own."""
+    """A running ``make demo``, with a database of its own; ``back`` is the path that the operator leads back to."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, back=""):
         self.port, self.sandbox_port = free_port(), free_port()
         ports = [f"PORT={self.port}", f"SANDBOX_PORT={self.sandbox_port}", f"VENV={sys.prefix}"]
         environ = {**os.environ, "DATABASE_URL": f"sqlite:///{folder}/demo.sqlite3", "PYTHONUNBUFFERED": "1"}
         environ.pop("DJANGO_SETTINGS_MODULE", None)
+        environ |= {"NUMVERIFY_REDIRECT_URI": self.site + back} if back else {}
         self._process = subprocess.Popen(
             ["make", "--no-print-directory", "demo", *ports],
             cwd=ROOT,
@@ -79,7 +80,11 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    demo = Demo(tmp_path_factory.mktemp("demo"))
+    yield from run(Demo(tmp_path_factory.mktemp("demo")))
+
+
+def run(demo):
+    """Yield ``demo``, and stop it: it leaves nothing, and logged no code."""
     yield demo
     code, printed = demo.interrupt()
     assert code in (0, -signal.SIGINT), printed  # make itself is interrupted too

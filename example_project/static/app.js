@@ -8,6 +8,8 @@ let token = ""; // comes with each page that was asked for, and goes with each P
 
 const WORDS = {
   not_open: "This login is over. Please begin again.",
+  not_confirmed: "This number could not be confirmed.",
+  not_on_mobile_network: "The operator saw no SIM. Please turn off Wi-Fi and VPN.",
   too_many: "That was too often. Please wait a little.",
   unfinished: "The check did not finish. Please try again later.",
 };
@@ -40,6 +42,13 @@ function item({number, operator}) {
   return element;
 }
 
+async function comeBack(query) { // where REDIRECT_URI leads here: else a page of the site says what failed
+  history.replaceState(null, "", location.pathname); // the code is in it
+  const told = await ask(`callback/${query}`);
+  if (told.next) location.replace(told.next);
+  else await show().then(() => say(WORDS[told.error] || WORDS.unfinished));
+}
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   say("One moment…");
@@ -48,4 +57,4 @@ form.addEventListener("submit", async (event) => {
   else say(told.detail || WORDS[told.error] || WORDS.unfinished);
 });
 
-show().catch(() => say(WORDS.unfinished));
+(/[?&]state=/.test(location.search) ? comeBack(location.search) : show()).catch(() => say(WORDS.unfinished));
