@@ -71,6 +71,20 @@ class TestLogin:
         told = app.client.get("/numverify/login/", headers={"accept": "application/json"}).json()
         assert (told["number"], told["verified"]) == ("•••01", True)
 
+    def test_session_has_a_new_key_and_the_token_that_posts_need(self, app, configured):
+        configured("session.log_in")
+        app.client.handler.enforce_csrf_checks = True
+        app.client.get("/numverify/login/")
+        session = app.client.session
+        session["planted"] = True
+        session.save()
+        given = app.complete(app.open(app.start()))
+        assert app.client.session.session_key != session.session_key
+        sent = {"path": "/numverify/login/", "headers": {"accept": "application/json"}}
+        assert app.client.post(**sent).status_code == 403
+        sent["headers"]["X-CSRFToken"] = given["csrf_token"]
+        assert app.client.post(**sent).json()["authorization_url"]
+
     def test_hook_of_the_site(self, app, configured):
         seen = []
 
@@ -170,6 +184,12 @@ class TestRefusal:
         VerificationAttempt.objects.update(expires_at="2026-01-01T00:00:00Z")
         assert app.complete(response, 410) == NOT_OPEN
         assert the_attempt().reason == "expired"
+
+    def test_status_of_a_login_that_nobody_finished(self, app):
+        reference = app.start()["reference"]
+        assert app.status(reference)["status"] == "pending"
+        VerificationAttempt.objects.update(expires_at="2026-01-01T00:00:00Z")
+        assert app.status(reference) == {"status": "failed", "error": "not_open", "reference": reference}
 
     @pytest.mark.parametrize(
         "response", ["code=x", "state=", "state=x&state=y", "state=x&code=y", "&".join(["a=1"] * 1500)]

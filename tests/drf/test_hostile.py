@@ -233,6 +233,13 @@ def test_cookie_does_not_tell_who_asks(app, configured):
     assert get_user_model().objects.count() == 2
 
 
+def test_failure_keeps_nothing_for_a_browser_whose_cookie_comes_along(app):
+    app.client.post("/numverify/login/", {"phone_number": GOOD})
+    assert app.client.session["numverify"]["browser"]
+    app.complete(app.open(app.start(OTHER)), 403)
+    assert VerificationAttempt.objects.get(use="app").sealed == ""
+
+
 def test_header_does_not_tell_who_asks(app):
     """A token of another account is no part of a login."""
     first = app.complete(app.open(app.start()))
@@ -328,6 +335,7 @@ def test_settings_that_are_wrong_meanwhile_spend_nothing(app, configured, settin
     response, right = app.open(app.start()), settings.NUMVERIFY
     settings.NUMVERIFY = {"OPERATORS": {}}
     assert app.complete(response, 503) == {"error": "unfinished", "reference": None}
+    assert app.start(status=503) == {"error": "unfinished", "reference": None}
     settings.NUMVERIFY = right
     app.complete(response)
 

@@ -8,6 +8,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import TooManyFieldsSent
 from django.db import DatabaseError, transaction
 from django.http import QueryDict
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from rest_framework.renderers import JSONRenderer
@@ -16,7 +17,7 @@ from rest_framework.views import APIView, exception_handler
 
 from ... import conf, flow, pages, session, uses
 from ...forms import PhoneNumberForm
-from ...models import Outcome, Use
+from ...models import GRACE, Outcome, Use
 from ...protocol import profiles
 from ...protocol.exceptions import Expired, Limited, Misconfigured, NumberVerifyError, Replayed, StateUnknown
 from ...running import run
@@ -67,8 +68,8 @@ class StartView(AppView):
     @sensitive_variables()
     def answer(self, request, code_challenge, **fields):
         """Return where the app sends the system's browser, and for how long the answer is waited for (seconds)."""
-        form = PhoneNumberForm(fields)
         try:
+            form = PhoneNumberForm(fields)
             if not form.is_valid():
                 return _refused_form(form.errors.get("phone_number"))
             return self._begin(request, form.cleaned_data, journey.browser_of(code_challenge))
@@ -123,7 +124,7 @@ class CompleteView(AppView):
     def _failed(self, request, claimed, error):
         attempt = claimed.attempt
         try:
-            flow.fail(request, attempt, error, claimed.opened)
+            flow.fail(request, attempt, error)  # and keep nothing: only browsers try again with what they opened
         except DatabaseError as broken:  # the row stays claimed, and is ended by pruning
             logger.error("attempt %s could not be ended: %s", attempt.reference_shown, type(broken).__name__)
             return _refused(pages.UNFINISHED, 503)
@@ -145,9 +146,17 @@ class StatusView(AppView):
         attempt = session.attempt_begun_by(app, reference)
         if attempt is None:
             return _refused("not_found", 404)
-        status = attempt.outcome if attempt.outcome in (Outcome.PENDING, Outcome.VERIFIED) else "failed"
-        error = pages.group_of(attempt.reason) if status == "failed" else None
+        status, error = _standing(attempt)
         return Response({"status": status, "error": error, "reference": attempt.reference_shown})
+
+
+def _standing(attempt):
+    """Return the status of ``attempt`` and its error; what nobody finished is over before pruning ends it."""
+    if attempt.outcome == Outcome.VERIFIED:
+        return "verified", None
+    if attempt.is_over:
+        return "failed", pages.group_of(attempt.reason)
+    return ("failed", pages.NOT_OPEN) if attempt.expires_at < timezone.now() - GRACE else ("pending", None)
 
 
 def _login_hook():
