@@ -206,6 +206,31 @@ def check_sessions(app_configs, **kwargs):
     return found
 
 
+@register(Tags.security)
+def check_policy(app_configs, **kwargs):
+    """Report a Content-Security-Policy under which browsers do not follow the login's form to the operator."""
+    if conf.problems() or conf.get().redirect_mode != "redirect" or not any(map(_keeps_forms, _policies())):
+        return []
+    hint = "Set NUMVERIFY['REDIRECT_MODE'] to 'interstitial', or add the operators' origins to form-action."
+    text = "The Content-Security-Policy lets forms lead to this site alone, and the login's leads on to the operator."
+    return [Warning(text, hint=hint, id="numverify.W032")]
+
+
+def _policies():
+    """Yield what Django (6.0) and django-csp (4.0) send as the policy of every page: a dict of directives."""
+    if "django.middleware.csp.ContentSecurityPolicyMiddleware" in django_settings.MIDDLEWARE:
+        yield getattr(django_settings, "SECURE_CSP", None) or {}
+    configured = getattr(django_settings, "CONTENT_SECURITY_POLICY", None) or {}
+    if "csp.middleware.CSPMiddleware" in django_settings.MIDDLEWARE and not configured.get("EXCLUDE_URL_PREFIXES"):
+        yield configured.get("DIRECTIVES") or {}
+
+
+def _keeps_forms(policy):
+    allowed = policy.get("form-action")
+    allowed = [allowed] if isinstance(allowed, str) else allowed
+    return isinstance(allowed, list | tuple | set) and set(allowed) == {"'self'"}
+
+
 @register(Tags.caches, deploy=True)
 def check_cache(app_configs, **kwargs):
     """Report a default cache that each worker has for itself."""

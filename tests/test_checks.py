@@ -83,6 +83,21 @@ def numverify(operator=(), **others):
     return {"NUMVERIFY": configured, "CACHES": cache("redis.RedisCache")}
 
 
+def forms(*allowed):
+    """Return what django-csp is told of where forms may lead."""
+    return {"DIRECTIVES": {"default-src": ["'self'"], "form-action": list(allowed)}}
+
+
+CLOSED = {
+    "MIDDLEWARE": [*good.MIDDLEWARE, "csp.middleware.CSPMiddleware"],
+    "CONTENT_SECURITY_POLICY": forms("'self'"),
+}
+CLOSED_BY_DJANGO = {
+    "MIDDLEWARE": [*good.MIDDLEWARE, "django.middleware.csp.ContentSecurityPolicyMiddleware"],
+    "SECURE_CSP": {"form-action": "'self'"},
+}
+
+
 @pytest.fixture(autouse=True)
 def without_contrib(monkeypatch):
     """The checks of the apps in contrib have tests of their own."""
@@ -164,6 +179,9 @@ CASES = [
     Case("W023", "AUTHENTICATION_BACKENDS", {"AUTHENTICATION_BACKENDS": [BEARER, OURS]}, LAST),
     Case("E030", "MIDDLEWARE", {"MIDDLEWARE": [*good.MIDDLEWARE, STOCK_REFRESH]}, {"MIDDLEWARE": REFRESHED}),
     Case("E031", "OIDC_DRF_AUTH_BACKEND", {"ROOT_URLCONF": "tests.urls_sso"}, {"OIDC_DRF_AUTH_BACKEND": OTHER}),
+    Case("W032", "REDIRECT_MODE", CLOSED, numverify(REDIRECT_MODE="interstitial")),
+    Case("W032", "form-action", CLOSED, {"CONTENT_SECURITY_POLICY": forms("'self'", "https://operator.example")}),
+    Case("W032", "form-action", CLOSED_BY_DJANGO, {"SECURE_CSP": {"form-action": ["'self'", "https:"]}}),
     Case(
         "W021", "SESSION_ENGINE", {"SESSION_ENGINE": f"{SESSIONS}.signed_cookies"}, {"SESSION_ENGINE": f"{SESSIONS}.db"}
     ),
@@ -380,3 +398,18 @@ def test_username_that_should_be_an_address_is_warned_of(site, settings):
 def test_templates_that_are_not_found_are_told(site, settings):
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "APP_DIRS": False}]
     assert "numverify.E029" in [message.id for message in run_checks()]
+
+
+OPEN = {
+    "not sent": CLOSED | {"MIDDLEWARE": good.MIDDLEWARE},
+    "silent": CLOSED | {"CONTENT_SECURITY_POLICY": {"DIRECTIVES": {"default-src": ["'self'"]}}},
+    "sparing some pages": CLOSED | {"CONTENT_SECURITY_POLICY": forms("'self'") | {"EXCLUDE_URL_PREFIXES": ["/x"]}},
+    "missing": CLOSED | {"CONTENT_SECURITY_POLICY": None},
+    "empty": CLOSED_BY_DJANGO | {"SECURE_CSP": {}},
+}
+
+
+@pytest.mark.parametrize("changed", OPEN.values(), ids=OPEN)
+def test_policy_that_stops_no_form_is_not_warned_of(site, changed):
+    site(changed)
+    assert ids() == []

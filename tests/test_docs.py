@@ -34,6 +34,7 @@ NOT_SETTINGS = {
 }
 NOT_SETTINGS |= {"CONN_MAX_AGE", "ATOMIC_REQUESTS"}  # of a database
 NOT_SETTINGS |= {"OIDC_DRF_AUTH_BACKEND", "ACCOUNT_REAUTHENTICATION_REQUIRED", "OTP_LOGIN_URL"}  # of other packages
+NOT_SETTINGS |= {"SECURE_CSP"}  # Django 6's
 
 
 def read(page):
