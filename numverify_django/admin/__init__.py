@@ -129,7 +129,6 @@ class VerificationAttemptAdmin(AttemptColumns, AuditAdmin):
             **self.admin_site.each_context(request),
             "title": _("Summary"),
             "opts": self.opts,
-            "media": self.media,
             "window": window,
             "windows": {name: known.title for name, known in summary.WINDOWS.items()},
             "summary": figures.of(summary.get(window), self._list_url()),
@@ -148,8 +147,8 @@ class VerificationAttemptAdmin(AttemptColumns, AuditAdmin):
         if number := search.number_in(term):
             return HttpResponseRedirect(f"{self._list_url()}?{urlencode({'found': search.remember(request, number)})}")
         if reference := search.reference_in(term):
-            name = f"admin:{search.model_of(reference)._meta.label_lower.replace('.', '_')}_changelist"
-            listed = reverse(name, current_app=self.admin_site.name)
+            audit = search.model_of(reference, self.admin_site)._meta.label_lower.replace(".", "_")
+            listed = reverse(f"admin:{audit}_changelist", current_app=self.admin_site.name)
             return HttpResponseRedirect(f"{listed}?{urlencode({'q': reference})}")
         messages.error(request, _("This is neither a number nor a reference."))
         return HttpResponseRedirect(self._list_url())

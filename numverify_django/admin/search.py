@@ -42,11 +42,11 @@ def reference_in(term):
     return plain if plain and not plain.isdecimal() else None
 
 
-def model_of(reference):
-    """Return the audit that has ``reference``: people quote that of a code or a QR login as well."""
-    audits = [model for model in apps.get_models() if issubclass(model, AuditRow) and model is not VerificationAttempt]
-    found = (model for model in audits if model.objects.filter(reference=reference).exists())
-    return next(found, VerificationAttempt)
+def model_of(reference, admin_site):
+    """Return the audit in ``admin_site`` that has ``reference``: people quote that of a code or a QR login as well."""
+    others = {model for model in apps.get_models() if issubclass(model, AuditRow)} - {VerificationAttempt}
+    shown = filter(admin_site.is_registered, others)
+    return next((model for model in shown if model.objects.filter(reference=reference).exists()), VerificationAttempt)
 
 
 @sensitive_variables()
