@@ -231,6 +231,19 @@ def _keeps_forms(policy):
     return isinstance(allowed, list | tuple | set) and set(allowed) == {"'self'"}
 
 
+@register(Tags.security)
+def check_hosts(app_configs, **kwargs):
+    """Report one REDIRECT_URI for sites that are told apart by their hosts, each with a session cookie of its own."""
+    is_by_host = apps.is_installed("django.contrib.sites") and not getattr(django_settings, "SITE_ID", None)
+    bound = [operator.name for operator in _operators() if operator.redirect_uri]
+    if not is_by_host or not bound or len(django_settings.ALLOWED_HOSTS) < 2 or django_settings.SESSION_COOKIE_DOMAIN:
+        return []
+    where = ", ".join(f"NUMVERIFY['OPERATORS']['{name}']['REDIRECT_URI']" for name in bound)
+    hint = f"Remove {where}, and have the callback of each host registered; or share sessions by SESSION_COOKIE_DOMAIN."
+    text = "Logins that begin on another host than that of REDIRECT_URI cannot end: their session is not there."
+    return [Warning(text, hint=hint, id="numverify.W033")]
+
+
 @register(Tags.caches, deploy=True)
 def check_cache(app_configs, **kwargs):
     """Report a default cache that each worker has for itself."""

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.http import HttpResponseRedirect, JsonResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import render, resolve_url
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
@@ -66,7 +66,7 @@ def safe_next(request, candidate):
     try:
         return resolve_url(django_settings.LOGIN_REDIRECT_URL)
     except NoReverseMatch:  # a check says so
-        return "/"
+        return get_script_prefix()
 
 
 def is_safe(request, url):
