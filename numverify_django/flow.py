@@ -31,6 +31,7 @@ from .protocol.exceptions import (
     OperatorUnavailable,
     ResponseInvalid,
     StateUnknown,
+    TooManyTries,
     Unavailable,
 )
 
@@ -66,26 +67,36 @@ async def begin(request, operator, number, *, use, next_url, user=None, app=None
     is_known, address = not app and session.browser_of(request) is not None, session.client_address(request)
     browser = app or session.bind_browser(request)
     limits.Circuit(operator).check()
-    limits.check(operator, number, browser if is_known else None, address)
+    limits.check_operator(operator)
     if is_known:  # else it has no attempts yet, and nothing is asked about them
         VerificationAttempt.objects.tidy(browser)
     returns_to = (app and operator.app_redirect_uri) or redirect_uri(request, operator)
     facts = {"redirect_uri": returns_to, "next_url": next_url, "number": number and number.e164}
     row = {"browser": browser, "operator": operator, "operation": operation, "address": address}
-    row |= {"use": use, "user": user, "timings": {}}
+    row |= {"use": use, "user": user, "timings": {}, "tries": (number, browser if is_known else None, address)}
     try:
         metadata = await _metadata(operator, calls.Deadline(operator.timeout), row["timings"])
     except NumberVerifyError as error:
         nothing = Opened(**facts, fingerprint="", nonce="", verifier="")
-        attempt = VerificationAttempt.objects.open(state=secrets.token_urlsafe(32), opened=nothing, **row)
+        attempt = _open(state=secrets.token_urlsafe(32), opened=nothing, **row)
         fail(request, attempt, error, nothing)
         return attempt, None
     asked = authorization.build_request(operator, metadata, operation=operation, number=number, redirect_uri=returns_to)
     opened = Opened(**facts, fingerprint=_fingerprint(operator, metadata), nonce=asked.nonce, verifier=asked.verifier)
-    attempt = VerificationAttempt.objects.open(state=asked.state, opened=opened, **row)
+    attempt = _open(state=asked.state, opened=opened, **row)
     limits.check_budget(operator, attempt)
     await calls.Ahead([metadata.token_endpoint, operator.api_root], operator.timeout)
     return attempt, asked.url
+
+
+@sensitive_variables()
+def _open(tries, **row):
+    """Return the new attempt, or raise TooManyTries; ``tries`` is what the limits count by."""
+    attempt = VerificationAttempt.objects.open(**row, unless=limits.reached(*tries))
+    if attempt is None:
+        limits.check_tries(VerificationAttempt.objects, *tries)
+        raise TooManyTries("a limit was reached an instant ago", retry_after=1)
+    return attempt
 
 
 @sensitive_variables()

@@ -40,19 +40,37 @@ CALM = 1  # seconds in which a process does not ask again about a circuit withou
 _calm = {}  # circuit -> until when (seconds of time.monotonic)
 
 
-@sensitive_variables()
-def check(operator, number, browser, address):
-    """Raise TooManyTries or BudgetSpent, with ``retry_after`` (seconds), where one more attempt is one too many."""
-    check_tries(VerificationAttempt.objects, number, browser, address)
+def check_operator(operator):
+    """Raise BudgetSpent, with ``retry_after`` (seconds), where the operator may not be asked once more."""
     _check_budget(operator)
 
 
+@sensitive_variables()
 def check_tries(rows, number, browser, address):
     """Raise TooManyTries where ``rows``, the manager of an AuditRow, has as many of these as are allowed.
 
     ``number`` (a PhoneNumber), ``browser`` and ``address`` (texts) may be None. A number is limited together with an
     address, so that no stranger elsewhere can use up another person's tries. Rows under an older pepper count as well.
     """
+    for name, columns in _counted(number, browser, address).items():
+        _check_count(rows, name, **columns)
+
+
+@sensitive_variables()
+def reached(number, browser, address):
+    """Return the same limits, each as the ``statements.Nth`` that is there where it is reached.
+
+    An attempt that is opened unless they are costs no statement for them.
+    """
+    found, now = [], timezone.now()
+    for name, columns in _counted(number, browser, address).items():
+        if (limit := conf.get().rate_limits[name]) is not None:
+            found.append(statements.Nth(limit[0], "created_at", now - timedelta(seconds=limit[1]), columns))
+    return found
+
+
+def _counted(number, browser, address):
+    """Return which rows each limit counts: its name -> column -> values."""
     counted = {"site": {}}
     if browser is not None:
         counted["session"] = {"browser_digest": [sealing.digest(browser)]}
@@ -61,8 +79,7 @@ def check_tries(rows, number, browser, address):
         counted["number_address"] = digests
     if address is not None:
         counted["address"] = {"address_digest": address_digests(address)}
-    for name, columns in counted.items():
-        _check_count(rows, name, **columns)
+    return counted
 
 
 def check_code(rows, number, browser, address):
@@ -103,7 +120,7 @@ def _check_count(rows, name, **columns):
         return
     count, seconds = limit
     since = timezone.now() - timedelta(seconds=seconds)
-    key = statements.nth_newest(rows.model, count, "created_at", since, **columns)
+    key = statements.newest(rows.model, statements.Nth(count, "created_at", since, columns))
     if key is not None:
         _refuse(TooManyTries, name, _times(rows.filter(pk=key)), seconds)
 

@@ -78,13 +78,16 @@ class AttemptManager(AuditManager):
     """Every change of an attempt is one conditional UPDATE, so that of several callers exactly one wins."""
 
     @sensitive_variables()
-    def open(self, *, state, browser, operator, operation, use, opened, user=None, address=None, timings=None):
+    def open(
+        self, *, state, browser, operator, operation, use, opened, user=None, address=None, timings=None, unless=()
+    ):
         """Return a pending attempt that ``state`` and ``browser`` (random texts) together can claim.
 
-        ``timings`` is what was asked of the operator so far: a dict of milliseconds by hop.
+        ``timings`` is what was asked of the operator so far: a dict of milliseconds by hop. Returns None where there is
+        one of ``unless`` (each a statements.Nth).
         """
         number, now = opened.phone_number, timezone.now()
-        return self.create(
+        attempt = self.model(
             created_at=now,
             expires_at=now + timedelta(seconds=conf.get().attempt_lifetime),
             state_digest=sealing.digest(state),
@@ -98,6 +101,7 @@ class AttemptManager(AuditManager):
             timings=timings or {},
             **number_columns(number),
         )
+        return attempt if statements.insert(attempt, *unless) else None
 
     @sensitive_variables()
     def claim(self, state, browser):

@@ -1,10 +1,13 @@
 """What a login says in SQL, because Django's ORM would need a statement more, or half a millisecond to write it.
 
 ``claim`` and ``prove`` change a row and return it. They are PostgreSQL's: ``are_known`` tells where, and everywhere
-else the callers do the same by the ORM. The others run on every database. No signal of the ORM is sent by any.
+else the callers do the same by the ORM. The others run on every database. No signal of the ORM is sent on PostgreSQL.
 """
 
+from datetime import datetime
 from functools import cache
+from itertools import chain
+from typing import NamedTuple
 
 from django.db import connections, router
 from django.views.decorators.debug import sensitive_variables
@@ -24,6 +27,7 @@ PROVE = """
     FROM {users} AS account WHERE proved.number = %s AND account.{key} = proved.user_id
     RETURNING {columns}
 """
+INSERT = "INSERT INTO {table} ({columns}) SELECT {values} WHERE {conditions} RETURNING {key}"
 NTH = "SELECT {key} FROM {table} WHERE {conditions} ORDER BY {moment} DESC LIMIT 1 OFFSET %s"
 CHANGE = "UPDATE {table} SET {columns} WHERE {conditions}"
 IS_THERE = "EXISTS (SELECT 1 FROM {table} WHERE {column} = %s)"
@@ -70,16 +74,56 @@ def prove(model, users, number, now):
     return found
 
 
-@sensitive_variables()
-def nth_newest(model, nth, moment, since, **columns):
-    """Return the key of the row that is the ``nth`` newest by ``moment`` (a field) ``since`` then, or None.
+class Nth(NamedTuple):
+    """The row that is the ``nth`` newest by ``moment`` (a field) ``since`` then.
 
     ``columns`` is which rows count: field -> list of values, of which each row has one; [None] is a row without one.
     """
-    shape = tuple((name, 0 if among == [None] else len(among)) for name, among in columns.items())
-    alias, sql = _written(_nth, model, moment, shape)
-    counted = {name: among for name, among in columns.items() if among != [None]}
-    row = _row(alias, sql, [*_prepared(alias, model, {moment: [since]} | counted), nth - 1])
+
+    nth: int
+    moment: str
+    since: datetime
+    columns: dict
+
+    @property
+    def shape(self):
+        """What its SQL depends on."""
+        return self.moment, tuple((name, 0 if found == [None] else len(found)) for name, found in self.columns.items())
+
+    def values(self, alias, model):
+        """Return the values that its SQL takes."""
+        counted = {name: among for name, among in self.columns.items() if among != [None]}
+        return [*_prepared(alias, model, {self.moment: [self.since]} | counted), self.nth - 1]
+
+
+@sensitive_variables()
+def insert(row, *unless):
+    """Store ``row``, a new object, unless there is one of ``unless`` (each a Nth); tell whether.
+
+    Elsewhere than on PostgreSQL those are statements of their own.
+    """
+    model = type(row)
+    if not are_known(model):
+        if any(newest(model, which) is not None for which in unless):
+            return False
+        row.save(force_insert=True)
+        return True
+    alias, sql = _written(_insert, model, tuple(which.shape for which in unless))
+    columns = {field.name: [getattr(row, field.attname)] for field in model._meta.concrete_fields[1:]}
+    values = [_prepared(alias, model, columns), *(which.values(alias, model) for which in unless)]
+    stored = _row(alias, sql, list(chain.from_iterable(values)))
+    if stored is None:
+        return False
+    (row.pk,) = stored
+    row._state.adding, row._state.db = False, alias
+    return True
+
+
+@sensitive_variables()
+def newest(model, which):
+    """Return the key of the row that is ``which`` (a Nth), or None."""
+    alias, sql = _written(_nth, model, which.shape)
+    row = _row(alias, sql, which.values(alias, model))
     return row and row[0]
 
 
@@ -125,9 +169,22 @@ def _prove(alias, model, user_model):
 
 
 @cache
-def _nth(alias, model, moment, shape):
+def _insert(alias, model, unless):
+    fields = model._meta.concrete_fields[1:]
+    return INSERT.format(
+        table=_quoted(alias, model._meta.db_table),
+        columns=", ".join(_quoted(alias, field.column) for field in fields),
+        values=", ".join(["%s"] * len(fields)),
+        conditions=" AND ".join(f"NOT EXISTS ({_nth(alias, model, shape)})" for shape in unless) or "TRUE",
+        key=_quoted(alias, model._meta.pk.column),
+    )
+
+
+@cache
+def _nth(alias, model, shape):
+    moment, columns = shape
     conditions = [f"{_quoted(alias, moment)} > %s"]
-    for name, count in shape:
+    for name, count in columns:
         shown = f"IN ({', '.join(['%s'] * count)})" if count else "IS NULL"
         conditions.append(f"{_quoted(alias, name)} {shown}")
     names = {"key": model._meta.pk.column, "table": model._meta.db_table, "moment": moment}

@@ -93,8 +93,8 @@ def search_number(site):
 
 def check_limits(site):
     """Count what the limits count, for a browser that has begun before."""
-    operator = conf.get().operators[0]
-    limits.check(operator, PhoneNumber(NUMBER), secrets.token_urlsafe(), "192.0.2.1")
+    limits.check_operator(conf.get().operators[0])
+    limits.check_tries(VerificationAttempt.objects, PhoneNumber(NUMBER), secrets.token_urlsafe(), "192.0.2.1")
 
 
 def lists():
