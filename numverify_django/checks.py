@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 from mozilla_django_oidc.middleware import SessionRefresh
 
-from . import conf, pages
+from . import conf, pages, routing
 from .backends import NumberVerificationBackend
 from .protocol.profiles import is_loopback
 
@@ -139,7 +139,8 @@ def _lacks_value(field, username):
 
 
 def _operators():
-    return () if conf.problems() else conf.get().operators
+    """Return the operators that stand in the settings: no check asks a callable, which may read a database."""
+    return () if conf.problems() else conf.get().listed
 
 
 def backends():
@@ -179,6 +180,7 @@ def _check_urls():
     if "*" in django_settings.ALLOWED_HOSTS and any(not operator.redirect_uri for operator in _operators()):
         hint = "Set ALLOWED_HOSTS to the site's hosts, or REDIRECT_URI of each operator: the code goes where it says."
         yield Error("ALLOWED_HOSTS takes any host, and REDIRECT_URI is not set.", hint=hint, id="numverify.E027")
+    yield from _check_callbacks(_operators())
     try:
         conf.problems() or pages.fallback("")
     except NoReverseMatch:
@@ -191,6 +193,17 @@ def _is_without_its_app(name, app):
         return bool(reverse(name)) and not apps.is_installed(app)
     except NoReverseMatch:
         return False
+
+
+def _check_callbacks(operators):
+    """Report an operator that is to answer where only another may (RFC 9700 4.4.2.2)."""
+    for operator in operators:
+        others = [other.name for other in operators if other is not operator]
+        taken = [name for name in others if _answers_at_callback_of(name, operator)]
+        if taken:
+            where = f"NUMVERIFY['OPERATORS']['{operator.name}']['REDIRECT_URI']"
+            hint = f"Let it end in callback/ or in callback/{operator.name}/, and register that with the operator."
+            yield Error(f"{where} is the callback of '{taken[0]}'.", hint=hint, id="numverify.E034")
 
 
 @register(Tags.security)
@@ -275,12 +288,33 @@ def check_choices(app_configs, **kwargs):
     if settings.store_number == "full":
         hint = "Set NUMVERIFY['STORE_NUMBER'] to 'masked' unless the law asks you to keep numbers."
         found.append(Warning("The audit keeps whole numbers.", hint=hint, id="numverify.W004"))
-    for operator in settings.operators:
-        found.extend(_check_operator(operator, is_alone=len(settings.operators) == 1))
-    return found
+    for operator in settings.listed:
+        found.extend(_check_operator(operator))
+    return [*found, *_check_mix_up(settings.listed)]
 
 
-def _check_operator(operator, is_alone):
+def _check_mix_up(operators):
+    """Warn where several answer at one callback, and an answer need not say whose it is."""
+    sharing = [operator for operator in operators if not _answers_at_callback_of(operator.name, operator)]
+    for operator in sharing if len(sharing) > 1 else ():
+        if operator.id_token == "absent" and not operator.response_iss:  # noqa: S105
+            hint = (
+                "Set ID_TOKEN to 'required' or RESPONSE_ISS to True as soon as it sends an ID token or iss; until then "
+                "set REDIRECT_URI to a callback of its own (docs/operators.rst)."
+            )
+            where = f"NUMVERIFY['OPERATORS']['{operator.name}']"
+            text = f"{where} is one of several, and nothing says that a callback comes from it (RFC 9700 2.1)."
+            yield Warning(text, hint=hint, id="numverify.W009")
+
+
+def _answers_at_callback_of(name, operator):
+    try:
+        return routing.is_own_callback(operator.redirect_uri, name)
+    except NoReverseMatch:  # E023 says so
+        return False
+
+
+def _check_operator(operator):
     where = f"NUMVERIFY['OPERATORS']['{operator.name}']"
     if operator.issuer and is_loopback(urlsplit(operator.issuer).hostname):
         hint = "Set ISSUER to the operator's: this one is a sandbox, which vouches for any number."
@@ -288,10 +322,6 @@ def _check_operator(operator, is_alone):
     if operator.id_token == "absent":  # noqa: S105
         hint = "Set ID_TOKEN to 'required' as soon as the operator sends one."
         yield Warning(f"{where} accepts answers without an ID token.", hint=hint, id="numverify.W006")
-    if not is_alone and operator.id_token == "absent" and not operator.response_iss:  # noqa: S105
-        hint = "Set ID_TOKEN to 'required' or RESPONSE_ISS to True as soon as it sends an ID token or iss."
-        text = f"{where} is one of several, and nothing says that a callback comes from it (RFC 9700 2.1)."
-        yield Warning(text, hint=hint, id="numverify.W009")
     if not operator.pkce:
         hint = "Set PKCE to True unless the operator refuses it."
         yield Warning(f"{where} does without PKCE.", hint=hint, id="numverify.W007")

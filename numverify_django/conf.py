@@ -22,6 +22,7 @@ from . import readers
 from .protocol import jose
 from .protocol.exceptions import Misconfigured
 from .protocol.profiles import PROFILES, SHARE, VERIFY, Operator, Profile
+from .roster import Asked, Fixed
 
 # name -> (count, seconds) or None. Mobile carriers put crowds behind one address: alone it is no measure of anybody.
 RATE_LIMITS = MappingProxyType(
@@ -44,7 +45,7 @@ class Problem(NamedTuple):
 class Settings:
     """What a site set, with the defaults of a careful one."""
 
-    operators: tuple[Operator, ...] = ()
+    roster: Fixed | Asked = field(default_factory=Fixed)
     unknown_number: str = "create"
     default_region: str | None = None
     fallback_url: str = ""
@@ -63,6 +64,17 @@ class Settings:
     code_sender: Callable | None = None
     app_login: Callable | None = None
     send_login_failed: bool = False
+    route: Callable | None = None
+
+    @property
+    def operators(self):
+        """The operators, which a callable of the site may have to look up; Misconfigured where it fails."""
+        return self.roster()
+
+    @property
+    def listed(self):
+        """Those that stand in the settings themselves: none where a callable names them."""
+        return self.roster.listed
 
     def operator(self, name):
         """Return the operator called ``name``, or None."""
@@ -98,8 +110,16 @@ def get():
 
 
 def problems():
-    """Return every Problem in NUMVERIFY."""
+    """Return every Problem in NUMVERIFY; a callable of OPERATORS is not asked for this."""
     return _load()[1]
+
+
+def served():
+    """Return the operators, or () where nobody can tell them now: checks or the log say why."""
+    try:
+        return get().operators
+    except Misconfigured:
+        return ()
 
 
 SITE_KEYS = {
@@ -120,6 +140,7 @@ SITE_KEYS = {
     "CODE_SENDER": readers.optional(readers.callable_or_path),
     "APP_LOGIN": readers.optional(readers.callable_or_path),
     "SEND_LOGIN_FAILED": readers.flag,
+    "ROUTE": readers.optional(readers.callable_or_path),
 }
 OPERATOR_KEYS = {
     "ISSUER": readers.text,
@@ -157,20 +178,44 @@ OPERATOR_KEYS = {
 def _load():
     """Return the Settings (or None) and the list of Problems."""
     raw = getattr(django_settings, "NUMVERIFY", None)
-    if not isinstance(raw, dict) or not isinstance(raw.get("OPERATORS"), dict) or not raw["OPERATORS"]:
-        hint = "Set NUMVERIFY = {'OPERATORS': {'telefonica': {'PROFILE': 'telefonica', 'CLIENT_ID': ..., ...}}}."
-        return None, [Problem("E001", "NUMVERIFY['OPERATORS'] names no operator.", hint)]
+    raw = raw if isinstance(raw, dict) else {}
     found = []
     values = _read(raw, SITE_KEYS, "NUMVERIFY", found, apart={"OPERATORS"})
-    operators = tuple(_operator(name, keys, found) for name, keys in raw["OPERATORS"].items())
+    roster, wrong = _roster(raw.get("OPERATORS"))
+    found.extend(wrong)
     if "peppers" in values:
         values["former_peppers"] = _former_peppers()
     else:
         values["peppers"] = _derived_peppers()
     if not found:
-        settings = Settings(operators=_apart(operators), **values)
+        settings = Settings(roster=roster, **values)
         found = list(_too_short_a_memory(settings))
     return (None, found) if found else (settings, [])
+
+
+def _roster(source):
+    """Return what tells the operators, and the Problems of those that stand in the settings."""
+    if not (callable(source) or isinstance(source, str)):
+        operators, found = read_operators(source)
+        return Fixed(operators), found
+    try:
+        return Asked(readers.callable_or_path(source), read_operators), []
+    except (ValueError, TypeError, ImportError):
+        hint = "Set it to a dict, or to a callable that returns one, or to the dotted path of that."
+        return None, [Problem("E003", "NUMVERIFY['OPERATORS'] leads to no callable.", hint)]
+
+
+def read_operators(raw):
+    """Return the operators in ``raw`` (name -> operator keys), or (), and every Problem in it.
+
+    A site that keeps operators elsewhere may ask this before it saves one.
+    """
+    if not isinstance(raw, dict) or not raw:
+        hint = "Set NUMVERIFY = {'OPERATORS': {'telefonica': {'PROFILE': 'telefonica', 'CLIENT_ID': ..., ...}}}."
+        return (), [Problem("E001", "NUMVERIFY['OPERATORS'] names no operator.", hint)]
+    found = []
+    operators = tuple(_operator(name, keys, found) for name, keys in raw.items())
+    return ((), found) if found else (_apart(operators), [])
 
 
 def _apart(operators):

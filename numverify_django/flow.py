@@ -122,9 +122,9 @@ def claim_for(params, browser):
         raise StateUnknown
     if browser is None:
         raise ForeignBrowser
-    known = conf.get()
+    known = {operator.name: operator for operator in conf.get().operators}  # or raise before anything is spent
     attempt, opened = VerificationAttempt.objects.claim(states[0], browser)
-    operator = known.operator(attempt.operator)
+    operator = known.get(attempt.operator)
     return Claimed(attempt, opened, params, operator, calls.Deadline(operator.timeout if operator else 0))
 
 
@@ -222,8 +222,7 @@ def warm_up():
     """
     phone.regions()
     deadline = calls.Deadline(WARM_UP)
-    operators = () if conf.problems() else conf.get().operators  # checks tell what is wrong
-    for operator in operators:
+    for operator in conf.served():
         try:
             transport.run(_asked(operator, _directory.learn(operator), deadline, {}))
         except NumberVerifyError as error:

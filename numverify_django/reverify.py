@@ -42,13 +42,12 @@ def _age():
 async def begin(request):
     """Return the answer that leads to the operator and back to this page, or None: nothing can be tried now."""
     known, here = request.number_verification, request.get_full_path()
-    operator = profiles.select(conf.get().offered(known.operator), known.number)  # another may not vouch for it
-    if operator is None:
-        return None
     try:
-        attempt, url = await flow.begin(
-            request, operator, known.number, use=Use.REVERIFY, next_url=here, user=request.user
-        )
+        operator = profiles.select(conf.get().offered(known.operator), known.number)  # another may not vouch for it
+        if operator is None:
+            return None
+        asked = {"use": Use.REVERIFY, "next_url": here, "user": request.user}
+        attempt, url = await flow.begin(request, operator, known.number, **asked)
         if url is not None and _others(request, attempt).exists():
             attempt.delete()  # another page of this session began at the same instant
             return None

@@ -10,6 +10,7 @@ urlpatterns = [
     path("login/", views.LoginView.as_view(), name="login"),
     path("fill/", views.FillView.as_view(), name="fill"),
     path("callback/", views.CallbackView.as_view(), name="callback"),
+    path("callback/<path:operator>/", views.CallbackView.as_view(), name="operator_callback"),
     path("again/", views.AgainView.as_view(), name="again"),
     path("numbers/", numbers.NumbersView.as_view(), name="numbers"),
     path("numbers/add/", numbers.AddNumberView.as_view(), name="add_number"),

@@ -4,16 +4,14 @@ An app of ``contrib`` adds its own use with ``register``, in its AppConfig.ready
 """
 
 import logging
-import traceback
 from contextlib import contextmanager
 
-from django.conf import settings
 from django.contrib.auth import authenticate, get_backends, login, logout
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
-from . import flow, pages, session, signals
+from . import flow, hooks, pages, session, signals
 from .models import Use
 from .protocol.exceptions import Cancelled, Misconfigured, NumberTaken, NumberVerifyError, PolicyRefused, UserMismatch
 
@@ -213,7 +211,5 @@ def ending():
     except NumberVerifyError as error:
         end.error = error if error.outcome else Misconfigured("a hook of the site raised what ends no attempt")
     except Exception as error:  # a site's hook, or the database: the attempt must end, and a person sees no 500
-        # The error's text may quote a number: only the site's developer reads it.
-        shown = traceback.format_exception(error) if settings.DEBUG else traceback.format_tb(error.__traceback__)
-        logger.error("a verification failed: %s\n%s", type(error).__name__, "".join(shown))
+        logger.error("a verification failed: %s\n%s", type(error).__name__, hooks.trace(error))
         end.error = Misconfigured("a hook of the site or its database failed")

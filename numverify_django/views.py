@@ -17,7 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 from django.views.generic import View
 
-from . import conf, flow, navigation, pages, session, uses
+from . import conf, flow, navigation, pages, routing, session, uses
 from .forms import PhoneNumberForm
 from .models import Outcome, Use
 from .protocol import profiles
@@ -159,7 +159,7 @@ class LoginView(NumberVerificationView):
     @sensitive_variables()
     async def begin(self, request, number, next_url, chosen):
         """Do what the form is for: prove ``number`` (None: ask for it) to the operator called ``chosen``, if any."""
-        operator = profiles.select(conf.get().offered(chosen), number)
+        operator = routing.choose(request, number, chosen)
         if operator is None:  # the settings changed since the number was kept
             return self.ask_again(request, next_url, pages.UNFINISHED, 400)
         next_url = pages.safe_next(request, next_url)
@@ -233,7 +233,7 @@ class FillView(NumberVerificationView):
     async def post(self, request):
         """Start a share that comes back to ``next``."""
         next_url = pages.safe_next(request, request.POST.get("next"))
-        operator = profiles.select(conf.get().offered(request.POST.get("operator")), None)
+        operator = routing.choose(request, None, request.POST.get("operator"))
         if operator is None:
             return pages.show_failure(request, pages.UNFINISHED, next_url, status=400, **_filling(next_url))
         attempt, url = await flow.begin(request, operator, None, use=Use.FILL, next_url=next_url)
@@ -259,7 +259,7 @@ class CallbackView(NumberVerificationView):
         flow.forget_query(request)
         return super().http_method_not_allowed(request, *args, **kwargs)
 
-    async def get(self, request):
+    async def get(self, request, operator=None):
         """Finish the attempt that this callback belongs to, or say why it cannot be."""
         if navigation.is_prefetch(request):  # which spends nothing: what failed is asked again when the person comes
             flow.forget_query(request)
@@ -280,6 +280,7 @@ class CallbackView(NumberVerificationView):
 
     @sensitive_variables()
     async def _verify(self, request, claimed):
+        routing.check_callback(request, claimed.attempt.operator, claimed.opened.redirect_uri)
         purpose = uses.of(claimed.attempt)
         purpose.require(request, claimed.attempt)
         verification = await flow.verify(request, claimed, await flow.receive(claimed))

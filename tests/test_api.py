@@ -330,7 +330,10 @@ def test_site_whose_settings_are_wrong(settings, person, path):
 
 def test_document_names_every_url_that_answers_json():
     pages_alone = {"again/"}
-    paths = {pattern.pattern._route.replace("<int:pk>", "{id}") for pattern in urls.urlpatterns}
+    paths = {
+        pattern.pattern._route.replace("<int:pk>", "{id}").replace("<path:operator>", "{operator}")
+        for pattern in urls.urlpatterns
+    }
     assert all(isinstance(pattern, URLPattern) for pattern in urls.urlpatterns)
     assert {path.lstrip("/") for path in PAGES.content["paths"]} == paths - pages_alone
 

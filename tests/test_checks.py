@@ -413,3 +413,31 @@ OPEN = {
 def test_policy_that_stops_no_form_is_not_warned_of(site, changed):
     site(changed)
     assert ids() == []
+
+
+CALLBACK = "https://site.example/numverify/callback/"
+ABSENT = {"ID_TOKEN": "absent"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        (ABSENT | {"REDIRECT_URI": f"{CALLBACK}movil/"}, {}, ["W006"]),
+        (ABSENT, {"REDIRECT_URI": f"{CALLBACK}other/"}, ["W006"]),
+        (ABSENT | {"REDIRECT_URI": CALLBACK}, {}, ["W006", "W009"]),
+        ({"REDIRECT_URI": f"{CALLBACK}other/"}, {}, ["E034"]),
+        ({"REDIRECT_URI": f"{CALLBACK}other/"}, {"REDIRECT_URI": f"{CALLBACK}movil/"}, ["E034", "E034"]),
+        ({"REDIRECT_URI": f"{CALLBACK}movil/"}, {"REDIRECT_URI": f"{CALLBACK}other/"}, []),
+    ],
+    ids=["own", "the other's own", "of all", "of the other", "swapped", "each its own"],
+)
+def test_callbacks_tell_operators_apart(site, settings, first, second, found):
+    settings.NUMVERIFY = CAREFUL | {"OPERATORS": {"movil": OPERATOR | first, "other": OPERATOR | second}}
+    assert sorted(ids()) == found
+
+
+def test_callbacks_of_a_site_without_our_urls_crash_no_check(site, settings):
+    settings.ROOT_URLCONF = "django.contrib.auth.urls"
+    operators = {"movil": OPERATOR | {"REDIRECT_URI": f"{CALLBACK}movil/"}, "other": OPERATOR | ABSENT}
+    settings.NUMVERIFY = CAREFUL | {"OPERATORS": operators}
+    assert "E023" in ids()

@@ -16,6 +16,7 @@ from django.urls import reverse_lazy
 from numverify_django import conf
 from numverify_django.protocol.exceptions import Misconfigured
 from numverify_django.protocol.profiles import PROFILES, Operation, Profile
+from numverify_django.roster import Fixed
 
 from .protocol.factories import private_key, private_pem, public_pem, refused
 
@@ -136,7 +137,7 @@ def test_setting_changed_for_a_while_is_read_again_afterwards(site):
 def test_defaults_are_those_of_a_careful_site(site):
     site()
     assert values_of(conf.get()) == {
-        **{"operators": (the_operator(),), "peppers": conf.get().peppers, "former_peppers": ()},
+        **{"roster": Fixed((the_operator(),)), "peppers": conf.get().peppers, "former_peppers": ()},
         **{"unknown_number": "create", "default_region": None, "fallback_url": "", "store_number": "masked"},
         **{"attempt_lifetime": 300, "retention_days": 90, "redirect_mode": "redirect", "trusted_proxies": ()},
         **{
@@ -146,6 +147,7 @@ def test_defaults_are_those_of_a_careful_site(site):
             "code_sender": None,
             "app_login": None,
             "send_login_failed": False,
+            "route": None,
             "reverify_after": None,
         },
         "rate_limits": {
@@ -200,7 +202,7 @@ OVERRIDES = {
     "SEND_LOGIN_FAILED": True,
     **{"REVERIFY_AFTER": 86_400},
     **{"REDIRECT_MODE": "interstitial", "LOGIN_POLICY": policy, "CODE_SENDER": policy, "NUMBER_TAKEN": policy},
-    **{"APP_LOGIN": policy, "APP_REDIRECT_URI": "https://site.example/app/"},
+    **{"APP_LOGIN": policy, "ROUTE": policy, "APP_REDIRECT_URI": "https://site.example/app/"},
     "RATE_LIMITS": MappingProxyType(conf.RATE_LIMITS | {"session": (3, 60), "site": (9, 9), "number_address": None}),
     "TRUSTED_PROXIES": [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1")],
 }
@@ -215,6 +217,7 @@ def test_key_overrides_its_field_and_no_other(site, key):
         "LOGIN_POLICY": "tests.test_conf.policy",
         "CODE_SENDER": "tests.test_conf.policy",
         "APP_LOGIN": "tests.test_conf.policy",
+        "ROUTE": "tests.test_conf.policy",
     }
     base, value = {"PROFILE": "tests.test_conf.OWN", "CLIENT_AUTH": "client_secret_basic"}, OVERRIDES[key]
     changed = {key.lower(): tuple(value) if isinstance(value, list) else value}
@@ -226,11 +229,20 @@ def test_key_overrides_its_field_and_no_other(site, key):
         changed["former_peppers"] = before.peppers
     site(**base | {key: written.get(key, value)})
     assert conf.get() == replace(
-        before, **changed if is_of_site(key) else {"operators": (replace(operator, **changed),)}
+        before, **changed if is_of_site(key) else {"roster": Fixed((replace(operator, **changed),))}
     )
 
 
-NONE = ["DEFAULT_REGION", "LOGIN_POLICY", "REVERIFY_AFTER", "REDIRECT_URI", "RESPONSE_ISS", "PURPOSE", "SCOPES"]
+NONE = [
+    "DEFAULT_REGION",
+    "LOGIN_POLICY",
+    "ROUTE",
+    "REVERIFY_AFTER",
+    "REDIRECT_URI",
+    "RESPONSE_ISS",
+    "PURPOSE",
+    "SCOPES",
+]
 
 
 @pytest.mark.parametrize("key", NONE)
@@ -314,6 +326,7 @@ WRONG = {
     "FALLBACK_URL": (None, *TEXT, "accounts/login/", "ftp://site.example/"),
     "CODE_SENDER": CALLABLE,
     "APP_LOGIN": CALLABLE,
+    "ROUTE": CALLABLE,
     "APP_REDIRECT_URI": [*TEXT, "", "/app/", "site.example/app/", "https://site.example"],
     "RATE_LIMITS": [None, [], 5, {"sesion": [1, 1]}, *({"session": limit} for limit in WRONG_LIMITS)],
 }
@@ -484,3 +497,47 @@ def test_key_of_an_operator_is_sent_to_its_dict(settings):
 def test_wrong_limit_is_named(site):
     site(**{"RATE_LIMITS": {"numer": [1, 60]}})
     assert "numer is not" in told()[0][1]
+
+
+# Operators that a callable names
+
+
+def named():
+    raise AssertionError("no check asks this")
+
+
+@pytest.mark.parametrize("source", [named, "tests.test_conf.named"], ids=["callable", "path"])
+def test_callable_of_operators_is_not_asked_to_be_checked(settings, source):
+    settings.NUMVERIFY = {"OPERATORS": source}
+    assert (codes(), conf.get().listed) == ([], ())
+    assert str(refused(Misconfigured, lambda: conf.get().operators)) == "OPERATORS raised AssertionError"
+
+
+def test_callable_of_operators_is_asked_by_its_path(settings):
+    settings.NUMVERIFY = {"OPERATORS": f"{__name__}.two_of_them"}
+    assert [operator.name for operator in conf.get().operators] == ["movil", "other"]
+    assert conf.get().operator("other").client_id == "another"
+
+
+def two_of_them():
+    return {"movil": GOOD, "other": GOOD | {"CLIENT_ID": "another"}}
+
+
+@pytest.mark.parametrize("path", [path for path in CALLABLE if isinstance(path, str)])
+def test_path_of_operators_that_leads_to_no_callable_is_an_error(settings, path):
+    settings.NUMVERIFY = {"OPERATORS": path}
+    assert told() == [
+        (
+            "E003",
+            "NUMVERIFY['OPERATORS'] leads to no callable. "
+            "Set it to a dict, or to a callable that returns one, or to the dotted path of that.",
+        )
+    ]
+
+
+def test_settings_without_operators_are_those_of_nobody(settings):
+    settings.NUMVERIFY = {"OPERATORS": named}
+    assert conf.served() == ()
+    settings.NUMVERIFY = {}
+    assert conf.served() == ()
+    assert conf.Settings().operators == ()

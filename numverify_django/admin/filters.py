@@ -47,7 +47,7 @@ class Operator(SimpleListFilter):
 
     def lookups(self, request, model_admin):
         """Offer those that are configured, and those that the last summaries saw."""
-        configured = [] if conf.problems() else [operator.name for operator in conf.get().operators]
+        configured = [operator.name for operator in conf.served()]
         seen = {row[0] for found in map(summary.known, summary.WINDOWS) if found for row in found.operators}
         return [(name, name) for name in [*configured, *sorted(seen - set(configured))]]
 

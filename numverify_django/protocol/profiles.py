@@ -229,11 +229,16 @@ def _is_public_name(name):
     return "." in name and last[:1].isalpha() and last not in PRIVATE_DOMAINS  # 127.1 and 0x7f.1 are addresses
 
 
+def serving(operators, number):
+    """Return those of ``operators`` that serve ``number`` (None: that share), in their order."""
+    if number is None:
+        return tuple(operator for operator in operators if operator.operation == SHARE)
+    return tuple(operator for operator in operators if operator.serves(number))
+
+
 def select(operators, number):
     """Return the first of ``operators`` that serves ``number`` (None: the first that shares), or None."""
-    if number is None:
-        return next((operator for operator in operators if operator.operation == SHARE), None)
-    return next((operator for operator in operators if operator.serves(number)), None)
+    return next(iter(serving(operators, number)), None)
 
 
 def _camara(version, *, verify_scope, share_scope, **dialect):

@@ -3,10 +3,11 @@
 import logging
 import secrets
 from datetime import timedelta
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 import requests
+from django.conf import settings as django_settings
 from django.db.models import F
 from django.test import Client
 from django.utils import timezone
@@ -320,6 +321,31 @@ def test_ar_04_error_of_another_operator_is_not_believed(trial, second):
     trial.come_back(error_of(trial.begin(), "access_denied", iss=second.url))
 
     assert second.received == []
+    trial.refused("issuer_mismatch", calls=["discovery"])
+
+
+@pytest.mark.parametrize("own", [(True, True), (True, False), (False, True)], ids=["both", "first", "second"])
+def test_ar_04_answer_at_the_callback_of_another_gets_no_code(trial, second, own):
+    """The mix-up attack where no operator sends its issuer: the callback tells them apart (RFC 9700 4.4.2.2)."""
+    (name,) = django_settings.NUMVERIFY["OPERATORS"]
+    shared = f"http://{HOST}{CALLBACK}"
+    first, other = (
+        {"RESPONSE_ISS": False, "REDIRECT_URI": f"{shared}{whose}/" if has else None}
+        for whose, has in zip((name, "second"), own, strict=True)
+    )
+    trial.configure(others={"second": keys_of(second, **other)}, **first)
+    asked = params_of(trial.visitor.start()["Location"])
+    registered = other["REDIRECT_URI"] or shared  # the second operator knows no other
+    misled = urlencode(asked | {"client_id": "elsewhere", "redirect_uri": registered})
+    answer = requests.get(f"{second.url}/authorize?{misled}", allow_redirects=False, timeout=10)
+    back = urlsplit(answer.headers["Location"])
+    without_iss = {name: value for name, value in params_of(back.geturl()).items() if name != "iss"}
+    callback = f"{back.path}?{urlencode(without_iss)}"
+    trial.callbacks.append(callback)
+    trial.operator.secrets += second.secrets
+    trial.come_back(callback)
+
+    assert (only_row().operator, second.hops) == (name, [])
     trial.refused("issuer_mismatch", calls=["discovery"])
 
 

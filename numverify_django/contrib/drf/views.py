@@ -15,10 +15,9 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
-from ... import conf, flow, pages, session, uses
+from ... import conf, flow, pages, routing, session, uses
 from ...forms import PhoneNumberForm
 from ...models import GRACE, Outcome, Use
-from ...protocol import profiles
 from ...protocol.exceptions import Expired, Limited, Misconfigured, NumberVerifyError, Replayed, StateUnknown
 from ...running import run
 from . import journey, media, serializers
@@ -80,7 +79,9 @@ class StartView(AppView):
     def _begin(self, request, chosen, app):
         _login_hook()
         number = chosen["phone_number"]
-        operator = profiles.select(conf.get().offered(chosen["operator"]), number)
+        operator = routing.choose(request, number, chosen["operator"])
+        if operator is None:  # it was there when the form was read
+            return _refused(pages.UNFINISHED, 400)
         asking = flow.begin(request, operator, number, use=Use.APP, next_url="", app=app)
         attempt, url = run(asking)
         if url is None:

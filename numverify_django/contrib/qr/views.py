@@ -9,9 +9,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_variables
 
-from ... import conf, limits, pages, session, uses
+from ... import limits, pages, routing, session, uses
 from ...models import Use
-from ...protocol import profiles
 from ...protocol.phone import PhoneNumber
 from ...views import LoginView, NumberVerificationView
 from . import agents, journey, picture
@@ -58,7 +57,7 @@ class ShowView(LoginView):
     @sensitive_variables()
     def begin(self, request, number, next_url, chosen):
         """Make a QR code, and go where it is shown."""
-        operator = number and profiles.select(conf.get().offered(chosen), number)
+        operator = number and routing.choose(request, number, chosen)
         if not operator:
             return self.ask(request, next_url)
         journey.show(request, operator, number, pages.safe_next(request, next_url))

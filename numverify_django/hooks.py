@@ -1,0 +1,24 @@
+"""Callables of the site: what fails in one is told to its developer, and repeats no number."""
+
+import logging
+import traceback
+
+from django.conf import settings
+
+from .protocol.exceptions import Misconfigured
+
+logger = logging.getLogger(__name__)
+
+
+def call(name, hook, *args):
+    """Return what ``hook``, the callable of the setting ``name``, returns; raise Misconfigured where it fails."""
+    try:
+        return hook(*args)
+    except Exception as error:  # it is the site's, and may raise anything
+        logger.error("%s failed: %s\n%s", name, type(error).__name__, trace(error))
+        raise Misconfigured(f"{name} raised {type(error).__name__}") from None
+
+
+def trace(error):
+    """Return where ``error`` came from (text). What it says may quote a number: only DEBUG shows that."""
+    return "".join(traceback.format_exception(error) if settings.DEBUG else traceback.format_tb(error.__traceback__))

@@ -1,0 +1,74 @@
+"""Who the operators are: those that stand in the settings, or those that a callable of the site names now.
+
+The callable may read a database. A process asks it again after FRESH seconds, whatever it has to do meanwhile.
+"""
+
+import copy
+import logging
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from . import hooks
+from .protocol.exceptions import Misconfigured
+
+logger = logging.getLogger(__name__)
+
+FRESH = 10  # seconds in which a process goes on with what it was told
+RETRY = 1  # seconds in which it does not ask again what failed
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Operators that stand in the settings."""
+
+    listed: tuple = ()
+
+    def __call__(self):
+        """Return them."""
+        return self.listed
+
+
+class Held(NamedTuple):
+    """What the callable returned last, what that means, or what is wrong with it, and when to ask again."""
+
+    raw: object
+    operators: tuple
+    wrong: str
+    due: float  # seconds of the clock
+
+
+class Asked:
+    """Operators that ``source`` (a callable) names; ``read`` returns the operators in what it returns, and Problems.
+
+    Thread-safe without a lock: what is held is only ever replaced whole, and threads that find it due may all ask.
+    """
+
+    listed = ()
+
+    def __init__(self, source, read, clock=time.monotonic):
+        self._source, self._read, self._clock = source, read, clock
+        self._held = None
+
+    def __call__(self):
+        """Return the operators, or raise Misconfigured with what is wrong: those of before are not trusted instead."""
+        held = self._held
+        if held is None or self._clock() >= held.due:
+            held = self._held = self._ask(held)
+        if held.wrong:
+            raise Misconfigured(held.wrong)
+        return held.operators
+
+    def _ask(self, before):
+        try:
+            # a copy: the callable may return the same dict again, changed
+            raw = hooks.call("OPERATORS", lambda: copy.deepcopy(self._source()))
+        except Misconfigured as error:
+            return Held(None, (), str(error), self._clock() + RETRY)
+        if before is not None and not before.wrong and raw == before.raw:  # reading a key anew takes milliseconds
+            return before._replace(due=self._clock() + FRESH)
+        operators, problems = self._read(raw)
+        wrong = " ".join(f"{problem.message} {problem.hint}" for problem in problems)
+        if wrong:
+            logger.error("OPERATORS: %s", wrong)
+        return Held(raw, operators, wrong, self._clock() + (RETRY if wrong else FRESH))

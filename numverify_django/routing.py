@@ -1,0 +1,47 @@
+"""Which operator is asked, and where it answers.
+
+One is chosen by name, named by the site's ROUTE, or is the first that serves the number. It answers at the callback of
+all, or at one of its own, where no answer of another counts (RFC 9700 4.4.2.2).
+"""
+
+from urllib.parse import unquote, urlsplit
+
+from django.urls import reverse
+
+from . import conf, hooks
+from .protocol import profiles
+from .protocol.exceptions import IssuerMismatch, Misconfigured
+
+
+def choose(request, number, chosen=""):
+    """Return the Operator to ask about ``number`` (None: to be told it), or None where none is offered for it.
+
+    ``chosen`` is the name of one that a form chose, or that vouched before. ROUTE is asked where several are left;
+    raises Misconfigured where it fails, or names none of these.
+    """
+    settings = conf.get()
+    serving = profiles.serving(settings.offered(chosen), number)
+    if len(serving) < 2 or settings.route is None:
+        return next(iter(serving), None)
+    name = hooks.call("ROUTE", settings.route, request, number, serving)
+    named = [operator for operator in serving if name is None or operator.name == name]
+    if not named:
+        raise Misconfigured("ROUTE returned neither None nor the name of an operator that it was given")
+    return named[0]
+
+
+def is_own_callback(redirect_uri, name):
+    """Tell whether ``redirect_uri`` (text or None) leads to the callback of the operator called ``name`` alone.
+
+    What stands before our path is not looked at: a proxy may put a prefix there.
+    """
+    own = f"{unquote(reverse('numverify:callback'))}{name}/"
+    return redirect_uri is not None and unquote(urlsplit(redirect_uri).path).endswith(own)
+
+
+def check_callback(request, name, redirect_uri):
+    """Raise IssuerMismatch where this is not the URL that the operator ``name``, told ``redirect_uri``, leads to."""
+    here = request.resolver_match.kwargs.get("operator")
+    is_elsewhere = is_own_callback(redirect_uri, name) if here is None else here != name
+    if is_elsewhere:
+        raise IssuerMismatch("the answer came to another callback than the one that its operator was told")
