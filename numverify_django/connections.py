@@ -293,6 +293,16 @@ def tls_context(kind=_TLSContext):
     return context
 
 
+def peer(host, port, seconds):
+    """Return the TLS version that ``host`` speaks with us, and its certificate's end (seconds since the epoch).
+
+    Raises OSError, ssl.SSLError among them, where no exchange of ours would be made; the handshake takes ``seconds``.
+    """
+    plain = socket.create_connection((host, port), seconds)
+    with plain, ssl.SSLContext.wrap_socket(_tls_context(), plain, server_hostname=host) as secured:
+        return secured.version(), ssl.cert_time_to_seconds(secured.getpeercert()["notAfter"])
+
+
 class _Process:
     """The adapter of this process, made at its first use and never shared with a fork."""
 

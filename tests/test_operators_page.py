@@ -1,20 +1,25 @@
 """docs/operators.rst is executed: its settings hold, its callables are asked, its table is read."""
 
+import io
+import re
 import sys
 from types import ModuleType
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connection, models
 from docutils import nodes
 
 from numverify_django import conf, roster, routing
+from numverify_django.management.commands.numverify_probe import Command
 from numverify_django.protocol.phone import PhoneNumber
 
 from .conftest import HOST
-from .test_docs import read
+from .test_docs import ROOT, read
 from .test_login import the_attempt
-from .test_routing import GERMANY, SPAIN, site  # noqa: F401
+from .test_routing import GERMANY, SPAIN, keys_of, site  # noqa: F401
 
 PAGE = read("docs/operators.rst")
 TEXT = " ".join(PAGE.astext().split())
@@ -130,3 +135,38 @@ def test_each_answers_at_its_own_callback(site, number):  # noqa: F811
 def test_figures_are_those_of_the_code():
     assert (roster.FRESH, "at most once in ten seconds" in TEXT, "ten seconds later" in TEXT) == (10, True, True)
     assert (roster.RETRY, "asked again a second later" in TEXT) == (1, True)
+
+
+# numverify_probe
+
+
+def printed():
+    """Return what the page shows of a run: the lines after the command."""
+    (block,) = [node.astext() for node in PAGE.findall(nodes.literal_block) if "console" in node["classes"]]
+    command, *lines = block.splitlines()
+    assert command == "$ python manage.py numverify_probe sandbox"
+    return lines
+
+
+def test_probe_prints_what_the_page_shows(settings, sandbox):
+    settings.NUMVERIFY = {"OPERATORS": {"sandbox": keys_of(sandbox) | {"CLIENT_SECRET": "wrong", "PKCE": False}}}
+    out = io.StringIO()
+    with pytest.raises(CommandError) as raised:
+        call_command("numverify_probe", "sandbox", "--redirect-uri", URI.replace("riverside.example", HOST), stdout=out)
+    told = [*out.getvalue().splitlines(), f"CommandError: {raised.value}"]
+    assert [shown(line, sandbox) for line in told] == [shown(line, sandbox) for line in printed()]
+
+
+URI = "https://riverside.example/numverify/callback/"
+
+
+def shown(line, sandbox):
+    """Return ``line`` without what differs from run to run."""
+    line = line.replace(sandbox.url, "http://127.0.0.1:9091").replace(f"https://{HOST}/", "https://riverside.example/")
+    return re.sub(r"[+-]\d s from ours", "", line)
+
+
+def test_page_names_the_option():
+    parser = Command().create_parser("manage.py", "numverify_probe")
+    assert "--redirect-uri" in parser.format_help()
+    assert "``--redirect-uri``" in (ROOT / "docs/operators.rst").read_text()

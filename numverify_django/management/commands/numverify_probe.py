@@ -1,0 +1,68 @@
+"""``manage.py numverify_probe OPERATOR``: what is right and what is wrong with an operator, before somebody logs in."""
+
+import difflib
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.urls import NoReverseMatch, reverse
+
+from numverify_django import conf
+from numverify_django.probe import asking, rows
+from numverify_django.protocol.exceptions import Misconfigured
+
+HELP = """
+Say what is right and what is wrong in the settings of one operator, by asking it. It is asked, once each: its discovery
+document; its keys; a TLS handshake with each of its hosts; one authorization request, as of a login, but without a
+number and not followed; and one token request with a made-up code, which it must refuse. Nothing is paid for, nobody is
+logged in, and nothing is written. Exits with 1 where something is wrong.
+"""
+
+
+class Command(BaseCommand):
+    """Probe one operator."""
+
+    help = " ".join(HELP.split())
+
+    def add_arguments(self, parser):
+        """Add OPERATOR and --redirect-uri."""
+        parser.add_argument("operator", metavar="OPERATOR", help="its name in NUMVERIFY['OPERATORS']")
+        text = "the callback that it knows, where REDIRECT_URI is not set (default: of the first of ALLOWED_HOSTS)"
+        parser.add_argument("--redirect-uri", metavar="URL", help=text)
+
+    def handle(self, *args, operator, redirect_uri, **options):
+        """Print the table."""
+        asked = configured(operator)
+        table = rows.table(asking.ask(asked, redirect_uri or asked.redirect_uri or guessed()))
+        width = max(len(row.what) for row in table)
+        for row in table:
+            self.stdout.write(f"{row.verdict:7}  {row.what:{width}}  {row.told}")
+            if row.remedy:
+                self.stdout.write(f"{'':{width + 9}}  -> {row.remedy}")
+        wrong = sum(row.verdict == rows.WRONG for row in table)
+        if wrong:
+            raise CommandError(f"{wrong} of {len(table)} are wrong.")
+
+
+def configured(name):
+    """Return the operator called ``name``, or raise CommandError."""
+    try:
+        operators = {operator.name: operator for operator in conf.get().operators}
+    except Misconfigured as error:
+        raise CommandError(str(error)) from None
+    if name in operators:
+        return operators[name]
+    meant = difflib.get_close_matches(name, operators, n=1)
+    hint = f"Did you mean {meant[0]}?" if meant else f"There are: {', '.join(operators)}."
+    raise CommandError(f"There is no operator of this name. {hint}")
+
+
+def guessed():
+    """Return the callback of this site, or raise CommandError where nothing tells its host."""
+    hosts = [host for host in settings.ALLOWED_HOSTS if not host.startswith((".", "*"))]
+    try:
+        path = reverse("numverify:callback")
+    except NoReverseMatch:
+        raise CommandError("The URLs of numverify_django are not included: see numverify.E023.") from None
+    if not hosts:
+        raise CommandError("Neither REDIRECT_URI nor ALLOWED_HOSTS says where the callback is: give --redirect-uri.")
+    return f"https://{hosts[0]}{path}"
