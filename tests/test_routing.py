@@ -1,6 +1,7 @@
 """Two operators on sockets: which one is asked, and at which callback it answers."""
 
 import logging
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -257,6 +258,37 @@ def test_answer_at_the_callback_of_another_is_refused_and_costs_nothing(site, ca
     assert site.phone.user_id is None
     right = site.phone.client.get(f"{callbacks[name]}?{query}")
     assert (right.status_code, site.phone.user_id) == (410, None)
+
+
+@pytest.mark.parametrize("says_whose", [True, False], ids=["iss", "no iss"])
+@pytest.mark.parametrize("number", [SPAIN, GERMANY])
+def test_answer_of_another_operator_is_refused_either_way(site, callbacks, number, says_whose):
+    """The mix-up attack: the browser is led from one operator to another, whose code the first is to get."""
+    name = site.norte if number == SPAIN else site.sur
+    other = site.sur if number == SPAIN else site.norte
+    asked = query_of(site.phone.start(number)["Location"]) | {"redirect_uri": f"http://{HOST}{callbacks[other]}"}
+    sandbox = site.sandboxes[other]
+    answer = query_of(sandbox.authorize(f"{sandbox.url}/authorize?{urlencode(asked)}"))
+    assert (answer["iss"], answer["state"], "code" in answer) == (sandbox.url, asked["state"], True)
+    told = answer if says_whose else {key: value for key, value in answer.items() if key != "iss"}
+    site.phone.page(site.phone.client.get(f"{callbacks[other]}?{urlencode(told)}"))
+
+    assert (the_attempt().operator, the_attempt().reason) == (name, "issuer_mismatch")
+    assert site.asked() == {site.norte: [], site.sur: []}
+    assert site.phone.user_id is None
+
+
+def test_desktop_and_phone_meet_where_the_operator_has_its_own_callback(site):
+    site.configure(own(site.norte))
+    desktop = Phone(site.phone.sandbox)
+    page = desktop.client.post("/numverify/qr/", {"phone_number": SPAIN, "operation": "verify"}, follow=True)
+    path = urlsplit(page.context["phone_url"]).path
+    callback = site.phone.come_back(site.phone.client.post(path, {"answer": "yes"}))
+    site.phone.client.get(callback)
+
+    assert callback.startswith(site.callback(site.norte))
+    assert the_attempt().use == "qr"
+    assert site.asked()[site.norte] == ["token", "verify"]
 
 
 def test_answer_at_the_callback_of_all_is_refused_where_the_operator_has_its_own(site):
