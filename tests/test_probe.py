@@ -373,6 +373,29 @@ def test_issuer_that_nobody_speaks_of_is_unknown(hostile):
     assert Probe().verdict("iss in the callback") == "unknown"
 
 
+SILENT = {"RESPONSE_ISS": False, "ID_TOKEN": "absent"}
+OWN = f"https://{HOST}/numverify/callback/{{}}/"
+APART = {  # keys of the operator, of the other one, and the verdict
+    "iss": ({}, {}, "right"),
+    "ID token": ({"RESPONSE_ISS": False}, {}, "right"),
+    "iss alone": ({"ID_TOKEN": "absent"}, {}, "right"),
+    "nothing": (SILENT, {}, "wrong"),
+    "nothing, and a callback of all": (SILENT | {"REDIRECT_URI": URI}, {}, "wrong"),
+    "own callback": (SILENT | {"REDIRECT_URI": OWN.format("hostile")}, {}, None),
+    "the other's own callback": (SILENT, {"REDIRECT_URI": OWN.format("other")}, None),
+}
+
+
+@pytest.mark.parametrize(("keys", "others", "verdict"), APART.values(), ids=APART)
+def test_operator_is_told_from_the_others(hostile, settings, keys, others, verdict):
+    configure_for(settings, hostile, **keys)
+    other = {"PROFILE": "telefonica", "CLIENT_ID": "id", "CLIENT_SECRET": SECRET} | others
+    settings.NUMVERIFY["OPERATORS"]["other"] = other
+    settings.NUMVERIFY = dict(settings.NUMVERIFY)
+    row = Probe().rows.get("told from the others")
+    assert (row and row.verdict) == verdict
+
+
 @pytest.mark.parametrize(
     ("ahead", "verdict"), [(0, "right"), (25, "right"), (-25, "right"), (90, "wrong"), (-3600, "wrong")]
 )
@@ -523,11 +546,12 @@ def test_callback_that_nothing_tells_is_asked_for(configure, settings, hosts):
     assert Probe("--redirect-uri", URI).wrong == []
 
 
-def test_site_without_our_urls_is_told(configure, settings):
+@pytest.mark.parametrize("given", [(), ("--redirect-uri", URI)], ids=["guessed", "given"])
+def test_site_without_our_urls_is_told(configure, settings, given):
     settings.ROOT_URLCONF = "django.contrib.auth.urls"
     (operator,) = conf.get().operators
     with pytest.raises(CommandError, match="E023"):
-        call_command("numverify_probe", operator.name)
+        call_command("numverify_probe", operator.name, *given)
 
 
 def test_operators_of_a_callable_are_probed(configure, settings):
@@ -545,6 +569,6 @@ def test_help_says_beforehand_what_is_asked():
 
 def test_every_row_is_seen_right_and_wrong():
     """The cases above have a wrong one for each row of the table; test_sandbox_is_right and TLS have the right ones."""
-    wrong = {case[2] for case in SETTINGS.values()} | {"TLS", "clock", "redirect URI"}
-    assert wrong == {*TYPICAL, "client assertion", "TLS"}
+    wrong = {case[2] for case in SETTINGS.values()} | {"TLS", "clock", "redirect URI", "told from the others"}
+    assert wrong == {*TYPICAL, "client assertion", "TLS", "told from the others"}
     assert len(rows.LOOKS) == len(wrong)

@@ -25,6 +25,7 @@ class Findings(Secret):
 
     operator: Operator
     redirect_uri: str
+    shares_callback: bool = False  # with another operator of the site
     document: dict | None = field(default=None, repr=False)  # of discovery
     metadata: Metadata | None = None
     keys: jose.KeySet | None = None
@@ -58,9 +59,9 @@ class Findings(Secret):
             return None
 
 
-def ask(operator, redirect_uri):
+def ask(operator, redirect_uri, shares_callback=False):
     """Return the Findings about ``operator``; ``redirect_uri`` is where it is told to lead the browser back to."""
-    found = Findings(operator, redirect_uri)
+    found = Findings(operator, redirect_uri, shares_callback)
     _learn(found)
     _greet(found)
     if found.metadata is not None:

@@ -188,6 +188,16 @@ def response_issuer(found):
     return Row(what, UNKNOWN, "nothing says whether the operator sends it")
 
 
+def telling_apart(found):
+    """Does anything say whose an answer is, where several operators answer at one callback? (RFC 9700 2.1)"""
+    what = "told from the others"
+    if not found.shares_callback or found.metadata is None:
+        return None
+    if found.metadata.response_iss or found.operator.id_token == "required":  # noqa: S105
+        return Row(what, RIGHT, "by iss" if found.metadata.response_iss else "by its ID token")
+    return Row(what, WRONG, "nothing says whose an answer is", "Set REDIRECT_URI to a callback of its own.")
+
+
 # What can be tried
 
 
@@ -279,7 +289,7 @@ def _refused(what, found, response, error):
 
 LOOKS = (
     *(discovery, tls, endpoints, keys, id_token_algorithm, client_authentication, assertion_algorithm, pkce, scopes),
-    *(response_issuer, clock, callback, authorization_request, client),
+    *(response_issuer, telling_apart, clock, callback, authorization_request, client),
 )
 
 

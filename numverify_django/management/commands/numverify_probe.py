@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import NoReverseMatch, reverse
 
-from numverify_django import conf
+from numverify_django import conf, routing
 from numverify_django.probe import asking, rows
 from numverify_django.protocol.exceptions import Misconfigured
 
@@ -31,8 +31,11 @@ class Command(BaseCommand):
 
     def handle(self, *args, operator, redirect_uri, **options):
         """Print the table."""
-        asked = configured(operator)
-        table = rows.table(asking.ask(asked, redirect_uri or asked.redirect_uri or guessed()))
+        asked, others = configured(operator)
+        path = callback_path()
+        uri = redirect_uri or asked.redirect_uri or guessed(path)
+        shares = not routing.is_own_callback(uri, asked.name) and not all(map(has_own_callback, others))
+        table = rows.table(asking.ask(asked, uri, shares))
         width = max(len(row.what) for row in table)
         for row in table:
             self.stdout.write(f"{row.verdict:7}  {row.what:{width}}  {row.told}")
@@ -44,25 +47,34 @@ class Command(BaseCommand):
 
 
 def configured(name):
-    """Return the operator called ``name``, or raise CommandError."""
+    """Return the operator called ``name`` and the list of the others, or raise CommandError."""
     try:
         operators = {operator.name: operator for operator in conf.get().operators}
     except Misconfigured as error:
         raise CommandError(str(error)) from None
     if name in operators:
-        return operators[name]
+        return operators.pop(name), list(operators.values())
     meant = difflib.get_close_matches(name, operators, n=1)
     hint = f"Did you mean {meant[0]}?" if meant else f"There are: {', '.join(operators)}."
     raise CommandError(f"There is no operator of this name. {hint}")
 
 
-def guessed():
-    """Return the callback of this site, or raise CommandError where nothing tells its host."""
-    hosts = [host for host in settings.ALLOWED_HOSTS if not host.startswith((".", "*"))]
+def has_own_callback(operator):
+    """Tell whether ``operator`` answers where no other does."""
+    return routing.is_own_callback(operator.redirect_uri, operator.name)
+
+
+def callback_path():
+    """Return the path of the callback of all, or raise CommandError."""
     try:
-        path = reverse("numverify:callback")
+        return reverse("numverify:callback")
     except NoReverseMatch:
         raise CommandError("The URLs of numverify_django are not included: see numverify.E023.") from None
+
+
+def guessed(path):
+    """Return the URL of ``path`` on this site, or raise CommandError where nothing tells its host."""
+    hosts = [host for host in settings.ALLOWED_HOSTS if not host.startswith((".", "*"))]
     if not hosts:
         raise CommandError("Neither REDIRECT_URI nor ALLOWED_HOSTS says where the callback is: give --redirect-uri.")
     return f"https://{hosts[0]}{path}"
