@@ -299,7 +299,7 @@ def peer(host, port, seconds):
     Raises OSError, ssl.SSLError among them, where no exchange of ours would be made; the handshake takes ``seconds``.
     """
     plain = socket.create_connection((host, port), seconds)
-    with plain, ssl.SSLContext.wrap_socket(_tls_context(), plain, server_hostname=host) as secured:
+    with plain, ssl.SSLContext.wrap_socket(tls_context(), plain, server_hostname=host) as secured:
         return secured.version(), ssl.cert_time_to_seconds(secured.getpeercert()["notAfter"])
 
 

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from .. import connections, transport
+from ..calls import Call, Deadline
 from ..protocol import authorization, conversation, jose, tokens
 from ..protocol.exceptions import NumberVerifyError
 from ..protocol.messages import Metadata, Request, Response, Secret
@@ -37,7 +38,7 @@ class Findings(Secret):
 
     def send(self, request):
         """Return the Response to ``request``, and note what its date says."""
-        response = transport.send(request, transport.Deadline(self.operator.timeout))
+        response = transport.send(Call(request, Deadline(self.operator.timeout)))
         self.responses[request.hop] = response
         try:
             date = parsedate_to_datetime(response.headers.get("date", ""))

@@ -33,7 +33,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.views.debug import ExceptionReporter
 
-from numverify_django import conf, flow, sealing, transport
+from numverify_django import calls, conf, flow, sealing
 from numverify_django.admin import search
 from numverify_django.models import Opened, VerificationAttempt, VerifiedNumber
 from numverify_django.protocol import exceptions, messages
@@ -647,7 +647,7 @@ def secret_objects(db, settings):
     facts = {"operator": conf.get().operators[0], "operation": "verify", "use": "login"}
     attempt = VerificationAttempt.objects.open(state=PLAIN["state"], browser="browser", opened=opened, **facts)
     params = {"code": [PLAIN["code"]], "state": [PLAIN["state"]]}
-    deadline = transport.Deadline(9)
+    deadline = calls.Deadline(9)
     url = f"https://operator.example/authorize?state={PLAIN['state']}"
     found = {
         "Settings": conf.get(),
