@@ -5,6 +5,7 @@ What is synchronous runs in the thread that asks, which has the test's database 
 
 import asyncio
 import functools
+import os
 
 from asgiref.current_thread_executor import CurrentThreadExecutor
 from asgiref.sync import ThreadSensitiveContext
@@ -18,6 +19,9 @@ from .carriers import Loop
 def loop():
     """Return the Loop of all clients, which lasts as long as the tests."""
     return Loop()
+
+
+os.register_at_fork(after_in_child=loop.cache_clear)  # whose thread is its parent's alone
 
 
 class LoopHandler(ClientHandler):

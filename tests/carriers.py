@@ -18,9 +18,10 @@ class Threads:
         """Return what ``conversation`` returns, or raise."""
         return transport.run(converse(conversation, deadline, correlator, **options))
 
-    def warm(self, url, seconds):
-        """Open a connection to ``url`` ahead, and wait until that is over."""
-        transport.warm([url], seconds)
+    def warm(self, url, seconds, times=1):
+        """Open a connection to ``url`` ahead, for so many logins, and wait until that is over."""
+        for _ in range(times):
+            transport.warm([url], seconds)
         for thread in [thread for thread in threading.enumerate() if thread.name == "numverify-warm"]:
             thread.join(seconds + 5)
             assert not thread.is_alive()
@@ -49,11 +50,12 @@ class Loop:
         """Return what ``conversation`` returns, or raise."""
         return self.do(aio.run(converse(conversation, deadline, correlator, **options)))
 
-    def warm(self, url, seconds):
-        """Open a connection to ``url`` ahead, and wait until that is over."""
+    def warm(self, url, seconds, times=1):
+        """Open a connection to ``url`` ahead, for so many logins, and wait until that is over."""
 
         async def warm():
-            aio.warm([url], seconds)
+            for _ in range(times):
+                aio.warm([url], seconds)
             await asyncio.gather(*aio._opening.values())
 
         self.do(warm())

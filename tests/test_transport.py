@@ -1195,7 +1195,7 @@ def test_connection_opened_ahead_that_speaks_first_is_not_used(listen):
 def test_one_connection_is_opened_ahead_however_many_logins_begin(listen):
     server = listen(lambda server, connection: server.read(connection))
     url = server.url.replace("http:", "https:")  # whose handshake is not answered
-    in_threads(20, lambda: warm(url, SHORT))
+    carrier_now.warm(url, SHORT, times=20)
     assert len(server.connections) == 1
 
 

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import get_resolver, reverse
 
 from ..conftest import HOST, Phone
-from ..drf.test_app import App, configured  # noqa: F401
+from ..drf.conftest import App, configured  # noqa: F401
 from ..otp.conftest import Inbox, query_of
 from ..qr.test_journey import Desktop, ScanningPhone, code_of
 from ..test_login import GOOD, account
