@@ -7,6 +7,7 @@
 # make messages        the catalogues brought up to date with what the package says, and compiled
 # make bench           what a login costs, beside other libraries: docs/benchmarks.rst; ARGS=--quick for one round
 # make bench-admin     the audit's pages with ten million rows
+# make docs            the documentation, into build/docs, and its examples run
 # make screenshots     every page as Chromium shows it, into docs/_static/screens
 #
 # Needs python3 (3.11 or newer) and make. PYTHON=/path/to/python3.13 takes another interpreter, VENV=.venv-3.13 another
@@ -27,7 +28,7 @@ MUTMUT := "mutmut>=3.8,<4"
 SCREENS := docs/_static/screens
 
 .DELETE_ON_ERROR:
-.PHONY: test test-hostile test-servers mutants bench bench-admin screenshots messages lint demo clean
+.PHONY: test test-hostile test-servers mutants bench bench-admin screenshots messages docs lint demo clean
 
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --ignore=tests/hostile \
@@ -57,6 +58,13 @@ bench-admin: $(VENV)/.test $(VENV)/.bench
 
 messages: $(VENV)/.test
 	@$(BIN)/python -m tests.messages
+
+# A warning is an error. From nothing: Sphinx says it of a page once.
+docs: $(VENV)/.docs
+	@rm -rf build/docs
+	@$(BIN)/sphinx-build -q --fail-on-warning --keep-going docs build/docs
+	@$(BIN)/sphinx-build -q --fail-on-warning --builder doctest --doctree-dir build/docs/.doctrees docs build/doctest
+	@echo "build/docs/index.html"
 
 # CI=1: without Chromium there is nothing to skip.
 screenshots: $(VENV)/.test
@@ -92,6 +100,11 @@ $(VENV)/.demo: $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 $(VENV)/.bench: $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 	@echo "Installing what the benchmarks need into $(VENV): a minute or two, once."
 	@$(PIP) --editable '.[bench]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
+	@echo "Installing what the documentation needs into $(VENV): a minute, once."
+	@$(PIP) --editable '.[docs]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.demo

@@ -1,0 +1,144 @@
+"""docs/reference/ equals the code."""
+
+import ast
+import re
+from argparse import ArgumentParser
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from django.core.management import load_command_class
+from django.dispatch import Signal
+
+import numverify_django
+from numverify_django import conf, signals, urls
+from numverify_django.management import commands
+from numverify_django.protocol import exceptions
+from numverify_django.protocol.profiles import PROFILES, Operator, Profile
+from numverify_django.sandbox.dialects import DIGITS
+from numverify_django.sandbox.state import FAULT_VALUES, HOPS
+
+from .test_docs import ROOT, read, table
+
+SETTINGS = read("docs/reference/settings.rst")
+REASONS = read("docs/reference/reasons.rst")
+CHECKS = read("docs/reference/checks.rst")
+COMMANDS = read("docs/reference/commands.rst")
+SANDBOX = read("docs/reference/sandbox.rst")
+
+
+def value_of(text):
+    return text if text in ("required", "profile") else ast.literal_eval(text)
+
+
+def test_settings_table_equals_the_code():
+    site_keys, _ = table(SETTINGS, "key", "default", "what it does")
+    told = {key: default for key, default, _ in site_keys}
+    assert told.pop("OPERATORS") == "required"
+    assert told.pop("PEPPERS") == "derived from SECRET_KEY"
+    assert told.pop("RATE_LIMITS") == "see below"
+    defaults = {field.name.upper(): field.default for field in fields(conf.Settings)}
+    assert {key: value_of(text) for key, text in told.items()} == {
+        key: defaults[key] for key in conf.SITE_KEYS if key not in ("PEPPERS", "RATE_LIMITS")
+    }
+
+
+def test_limits_table_equals_the_code():
+    (rows,) = table(SETTINGS, "limit", "default", "what it limits")
+    assert {name: value_of(default) for name, default, _ in rows} == conf.RATE_LIMITS
+
+
+def test_operator_table_equals_the_code():
+    _, operator_keys = table(SETTINGS, "key", "default", "what it does")
+    told = {key: value_of(default) for key, default, _ in operator_keys}
+    assert told.pop("PROFILE") == "required"
+    assert told.pop("CLIENT_ID") == "required"
+    # The way of authenticating is the profile's where a profile has one; no built-in one does.
+    inherited = {field.name.upper() for field in fields(Profile)} - {"CLIENT_AUTH"}
+    defaults = {field.name.upper(): field.default for field in fields(Operator)}
+    assert told == {
+        key: "profile" if key in inherited else defaults[key] for key in conf.OPERATOR_KEYS if key != "CLIENT_ID"
+    }
+
+
+def test_profiles_table_equals_the_code():
+    (rows,) = table(SETTINGS, "profile", "what it speaks", "what you add")
+    assert [row[0] for row in rows] == list(PROFILES)
+
+
+def test_profile_lacks_what_the_reader_is_told_to_add():
+    (rows,) = table(SETTINGS, "profile", "what it speaks", "what you add")
+    for name, _, added in rows:
+        assert ("API_ROOT" in added) == (PROFILES[name].api_root is None)
+
+
+def test_reasons_table_equals_the_exceptions():
+    (rows,) = table(REASONS, "outcome", "reason", "what happened")
+    assert [(outcome, reason) for outcome, reason, _ in rows] == [
+        (kind.outcome, kind.code) for kind in exceptions.leaves() if kind.outcome
+    ]
+
+
+def test_reasons_without_a_row_are_named():
+    text = REASONS.astext()
+    assert [kind.code for kind in exceptions.leaves() if not kind.outcome and kind.code not in text] == []
+
+
+def test_signals_are_all_there():
+    text = ROOT.joinpath("docs/reference/signals.rst").read_text()
+    assert re.findall(r"^\.\. autodata:: (\w+)$", text, re.MULTILINE) == [
+        name for name, value in vars(signals).items() if isinstance(value, Signal)
+    ]
+
+
+PACKAGE = Path(numverify_django.__file__).parent
+
+
+def raised():
+    """Return the code of each check in the sources (E001), and whether ``check --deploy`` alone makes it."""
+    found = {}
+    for path in [PACKAGE / "conf.py", PACKAGE / "checks.py", *PACKAGE.glob("contrib/*/checks.py")]:
+        functions = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+        deploy = {"_check_operator"}  # which check_choices calls
+        for function in functions:
+            is_deploy = function.name in deploy or "deploy=True" in "".join(map(ast.unparse, function.decorator_list))
+            codes = re.findall(r"'(?:numverify\.)?([EW]\d{3})'", ast.unparse(function))
+            found |= dict.fromkeys(codes, is_deploy)
+    return found
+
+
+def test_checks_table_equals_the_code():
+    (rows,) = table(CHECKS, "check", "when", "what it found")
+    told = {name: when == "deploy" for name, when, _ in rows}
+    assert told == {f"numverify.{code}": is_deploy for code, is_deploy in raised().items()}
+
+
+def test_commands_table_equals_the_code():
+    (rows,) = table(COMMANDS, "command", "options", "what it does")
+    names = {path.stem for path in Path(commands.__file__).parent.glob("numverify_*.py")}
+    assert {row[0] for row in rows} == names
+
+
+@pytest.mark.parametrize("name", [row[0] for row in table(COMMANDS, "command", "options", "what it does")[0]])
+def test_options_of_a_command_are_all_there(name):
+    parser = ArgumentParser(add_help=False)
+    load_command_class("numverify_django", name).add_arguments(parser)
+    own = [action.option_strings[0] for action in parser._actions if action.option_strings]
+    (told,) = [row[1] for row in table(COMMANDS, "command", "options", "what it does")[0] if row[0] == name]
+    assert told.split(", ") == own
+
+
+def test_addresses_table_equals_the_urls():
+    (rows,) = table(COMMANDS, "name", "what is there")
+    assert [row[0] for row in rows] == [pattern.name for pattern in urls.urlpatterns]
+
+
+def test_digits_table_equals_the_sandbox():
+    (rows,) = table(SANDBOX, "digit", "answer")
+    assert [tuple(row) for row in rows] == [(digit.digit, digit.text) for digit in DIGITS]
+
+
+def test_fault_keys_table_equals_the_sandbox():
+    (rows,) = table(SANDBOX, "key", "what it does")
+    assert [row[0] for row in rows] == list(FAULT_VALUES)
+    assert all(hop in rows[0][1] for hop in HOPS)
