@@ -82,7 +82,7 @@ demo: $(VENV)/.demo
 	@exec $(BIN)/python example_project/demo.py --port "$(PORT)" --sandbox-port "$(SANDBOX_PORT)"
 
 clean:
-	rm -rf .venv .venv-* mutants build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .tox mutants build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	rm -f example_project/demo.sqlite3*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
