@@ -19,7 +19,7 @@ from yarl import URL
 from . import connections, flights
 from .calls import BODY_MAX, RECEIVED_MAX, Ahead, says_all
 from .connections import HEAD_MAX
-from .protocol.exceptions import NumberVerifyError, ResponseInvalid, ResponseTooLarge
+from .protocol.exceptions import ResponseInvalid, ResponseTooLarge
 from .protocol.messages import Response
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ async def _answered(steps):
                 return result
             try:
                 proceed = partial(steps.send, await answer(asked))
-            except NumberVerifyError as error:
+            except Exception as error:  # what nobody expected ends the attempt as well
                 proceed = partial(steps.throw, error)
     finally:
         steps.close()
@@ -115,7 +115,7 @@ async def send(call):
     try:
         async with asyncio.timeout(call.bound.remaining()):
             response = await _exchange(session, call)
-    except (aiohttp.ClientError, OSError, ValueError) as error:
+    except (aiohttp.ClientError, OSError, ValueError, AssertionError) as error:  # aiohttp's, of a name without address
         raise call.failed(error) from None  # the cause may quote the URL, the headers or the body
     logger.debug("operator answered %s with %d", call.request.hop, response.status)
     return response
@@ -195,6 +195,12 @@ class _Protocol(ResponseHandler):
     def rest(self):
         self.left, self.used_at = 0, time.monotonic()
 
+    def connection_lost(self, exc):
+        if exc is not None and self._payload is not None and not self._payload.is_eof():
+            # A body without a length would pass for whole.
+            self._end(aiohttp.ClientPayloadError("the connection was cut"))
+        super().connection_lost(exc)
+
     def data_received(self, data):
         self.left -= len(data)
         if self.left < 0:
@@ -215,7 +221,8 @@ class _Protocol(ResponseHandler):
         if payload is not None:
             payload.set_exception(error)
         self.set_exception(error)
-        self.transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
 
 class _Connector(aiohttp.TCPConnector):

@@ -68,8 +68,6 @@ async def begin(request, operator, number, *, use, next_url, user=None, app=None
     browser = app or session.bind_browser(request)
     limits.Circuit(operator).check()
     limits.check_operator(operator)
-    if is_known:  # else it has no attempts yet, and nothing is asked about them
-        VerificationAttempt.objects.tidy(browser)
     returns_to = (app and operator.app_redirect_uri) or redirect_uri(request, operator)
     facts = {"redirect_uri": returns_to, "next_url": next_url, "number": number and number.e164}
     row = {"browser": browser, "operator": operator, "operation": operation, "address": address}
@@ -92,10 +90,13 @@ async def begin(request, operator, number, *, use, next_url, user=None, app=None
 @sensitive_variables()
 def _open(tries, **row):
     """Return the new attempt, or raise TooManyTries; ``tries`` is what the limits count by."""
+    _, browser, _ = tries
     attempt = VerificationAttempt.objects.open(**row, unless=limits.reached(*tries))
     if attempt is None:
         limits.check_tries(VerificationAttempt.objects, *tries)
         raise TooManyTries("a limit was reached an instant ago", retry_after=1)
+    if browser is not None:  # else it has no other attempts, and nothing is asked about them
+        VerificationAttempt.objects.tidy(browser)
     return attempt
 
 

@@ -151,7 +151,7 @@ class AttemptManager(AuditManager):
         rows = list(mine.filter(~models.Q(sealed="") | models.Q(outcome=Outcome.PENDING)))
         now, pending = timezone.now(), [row for row in rows if not row.is_over]
         self._end([row.pk for row in pending if row.expires_at < now - GRACE], exceptions.Expired())
-        self._end([row.pk for row in pending[OPEN_MAX - 1 :]], exceptions.Cancelled())
+        self._end([row.pk for row in pending[OPEN_MAX:]], exceptions.Cancelled())
         # A number that fills a form stays until its lifetime is over.
         kept = [row for row in rows if row.is_over and (row.outcome != Outcome.VERIFIED or row.expires_at < now)]
         if kept:

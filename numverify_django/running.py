@@ -44,9 +44,8 @@ class Twofold:
 
 
 def is_in_loop():
-    """Tell whether an event loop runs in this thread."""
+    """Tell whether a task of an event loop runs here; a loop alone may be another's, such as Playwright's."""
     try:
-        asyncio.get_running_loop()
+        return asyncio.current_task() is not None
     except RuntimeError:
         return False
-    return True

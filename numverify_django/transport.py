@@ -12,7 +12,7 @@ import urllib3
 
 from . import connections, flights
 from .calls import BODY_MAX, RECEIVED_MAX, Ahead, Deadline, says_all
-from .protocol.exceptions import NumberVerifyError, ResponseInvalid, ResponseTooLarge
+from .protocol.exceptions import ResponseInvalid, ResponseTooLarge
 from .protocol.messages import Response
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def run(steps):
             asked = proceed()
             try:
                 proceed = partial(steps.send, answer(asked))
-            except NumberVerifyError as error:
+            except Exception as error:  # what nobody expected ends the attempt as well
                 proceed = partial(steps.throw, error)
     except StopIteration as finished:
         return finished.value

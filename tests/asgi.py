@@ -12,6 +12,8 @@ from asgiref.sync import ThreadSensitiveContext
 from django.test import Client
 from django.test.client import ClientHandler
 
+from numverify_django import aio
+
 from .carriers import Loop
 
 
@@ -19,6 +21,13 @@ from .carriers import Loop
 def loop():
     """Return the Loop of all clients, which lasts as long as the tests."""
     return Loop()
+
+
+def forget():
+    """Begin anew: nothing that was connected, or trusted, before is used again."""
+    loop().stop()
+    loop.cache_clear()
+    aio._tls_context.cache_clear()
 
 
 os.register_at_fork(after_in_child=loop.cache_clear)  # whose thread is its parent's alone

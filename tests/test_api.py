@@ -149,9 +149,10 @@ class TestRefusal:
             assert len(answer.pop("reference")) == 8
         assert answers == [{"error": "not_confirmed"}] * 2
 
-    def test_operator_that_cannot_be_asked(self, app):
+    def test_operator_that_cannot_be_asked(self, app, caplog):
         app.sandbox.set(fault={"endpoint": "discovery", "status": 503, "times": None})
         answer = told(app.start(GOOD), 503)
+        assert [record.name for record in caplog.records if record.name == "django.request"] == []  # mails ADMINS
         assert answer == {"error": "unfinished", "reference": the_attempt().reference_shown}
 
     def test_too_many(self, configure, app):

@@ -150,7 +150,7 @@ class TestTidy:
         assert attempt.outcome == "pending"
 
     def test_oldest_of_too_many_open_attempts_is_cancelled(self):
-        attempts = [open_attempt(state=f"state {n}") for n in range(OPEN_MAX)]
+        attempts = [open_attempt(state=f"state {n}") for n in range(OPEN_MAX + 1)]
         VerificationAttempt.objects.tidy("browser")
 
         cancelled = VerificationAttempt.objects.get(reason="cancelled")

@@ -8,12 +8,12 @@ import copy
 import csp.constants
 import django
 import pytest
-from django.conf import settings as site_settings
 from django.test import override_settings
 from playwright.sync_api import expect
 from pytest_django.live_server_helper import LiveServer
 
 from ..conftest import HOST
+from .conftest import MIDDLEWARE
 from .pages import PAGES
 from .test_journeys import is_logged_in
 from .visitor import GOOD
@@ -56,7 +56,7 @@ def sender(request):
 @pytest.fixture(scope="module")
 def server(chromium, sender):
     """The URL of a live site that it is the outermost middleware of."""
-    middleware = [sender.middleware, *site_settings.MIDDLEWARE]
+    middleware = [sender.middleware, *MIDDLEWARE[1:]]  # whose first sends a policy of its own
     with override_settings(MIDDLEWARE=middleware, ALLOWED_HOSTS=[HOST]):
         server = LiveServer(HOST)
         yield server.url

@@ -21,17 +21,18 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
-from django.db import connections
+from django.db import connections as databases
 from django.test import Client
 from django.urls import get_resolver
 from django.views.debug import ExceptionReporter
 
-from numverify_django import uses
+from numverify_django import connections, uses
 from numverify_django.contrib.otp.models import CodeLogin
 from numverify_django.contrib.qr.models import QrLogin
 from numverify_django.models import VerificationAttempt, VerifiedNumber
 from numverify_django.protocol.exceptions import leaves
 
+from .. import asgi
 from ..asgi import LoopClient
 from .operator import Operator, Server
 
@@ -52,7 +53,15 @@ REASONS = {(kind.outcome, kind.code) for kind in leaves() if kind.outcome} | {("
 
 
 # NUMVERIFY_TEST_ASGI=1: every request is answered in an event loop, and every operator asked from it.
-BaseClient = LoopClient if os.environ.get("NUMVERIFY_TEST_ASGI") else Client
+IN_LOOP = bool(os.environ.get("NUMVERIFY_TEST_ASGI"))
+BaseClient = LoopClient if IN_LOOP else Client
+
+
+def forget_connections():
+    """Begin anew, with what the environment says is to be trusted."""
+    connections._forget()
+    if IN_LOOP:
+        asgi.forget()
 
 
 class RecordingClient(BaseClient):
@@ -444,7 +453,7 @@ def everywhere(request, settings, monkeypatch):
     """Each kind of session, with and without ATOMIC_REQUESTS; for critical cases, named before ``trial``."""
     engine, atomic = request.param
     settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
-    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", atomic)
+    monkeypatch.setitem(databases.settings["default"], "ATOMIC_REQUESTS", atomic)
 
 
 @pytest.fixture(autouse=True)

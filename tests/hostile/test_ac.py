@@ -376,7 +376,7 @@ def test_hook_that_breaks_or_answers_nonsense_logs_nobody_in(trial, settings, mo
 
     settings.AUTHENTICATION_BACKENDS = [MODEL, "numverify_django.backends.NumberVerificationBackend"]
     trial.refused(VerificationAttempt.objects.get().reason, calls=HONEST)
-    assert trial.expected[0][1] in ("misconfigured", "account_inactive", "number_taken")
+    assert trial.expected[0][1] in ("misconfigured", "account_inactive", "number_taken", "policy_refused")
 
 
 @pytest.mark.parametrize("kind", [exceptions.Replayed, exceptions.StateUnknown, exceptions.TooManyTries])
