@@ -29,7 +29,7 @@ IDLE_MAX = 65_536  # bytes of TLS in a row that bring no data
 FRAMING = 4  # bytes of a header beside its name and value
 
 _sessions = {}  # event loop -> its session, and what closes it
-_opening = {}  # URL -> the task that opens a connection there
+_warming = set()  # tasks, which nothing else keeps until they end
 
 
 async def run(steps):
@@ -91,20 +91,16 @@ async def _boarded(call):
 
 def warm(urls, seconds):
     """Open a connection to each of ``urls`` where none rests, in the background and within ``seconds``."""
-    for place in {URL(url, encoded=True).origin() for url in urls} - _opening.keys():
-        _opening[place] = task = asyncio.ensure_future(_open(place, seconds))
-        task.add_done_callback(partial(_opened, place))
+    for place in {URL(url, encoded=True).origin() for url in urls}:
+        _warming.add(task := asyncio.ensure_future(_open(place, seconds)))
+        task.add_done_callback(_warming.discard)
 
 
-def _opened(place, task):
-    del _opening[place]
-
-
-async def _open(url, seconds):
+async def _open(place, seconds):
     session = await _session()
     try:
         async with asyncio.timeout(seconds):
-            await session.connector.open_one(url)
+            await session.connector.open_one(place)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         logger.debug("no connection was opened ahead: %s", type(error).__name__)
 
@@ -233,6 +229,7 @@ class _Connector(aiohttp.TCPConnector):
         super().__init__(ssl=_tls_context(), **kept)
         self._factory = partial(_Protocol, loop=asyncio.get_running_loop())
         self._kept_for = {}  # host and port -> seconds that a connection is kept there, as was said last
+        self._opening = set()  # URLs
 
     async def connect(self, req, traces, timeout):
         await asyncio.sleep(0)  # that others closed theirs meanwhile is told to our connections first
@@ -247,10 +244,16 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
     async def open_one(self, url):
-        """Open a connection to where ``url`` is, unless one rests there."""
-        request = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop(), ssl=True)
-        connection = await self.connect(request, [], aiohttp.ClientTimeout())
-        connection.release()
+        """Open a connection to where ``url`` is, unless one rests there or is being opened."""
+        if url in self._opening:
+            return
+        self._opening.add(url)
+        try:
+            request = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop(), ssl=True)
+            connection = await self.connect(request, [], NO_TIMEOUT)
+            connection.release()
+        finally:
+            self._opening.discard(url)
 
     def note(self, url, keep_alive):
         """Remember what the header ``keep_alive`` of an answer from ``url`` says, if it says anything."""

@@ -56,7 +56,7 @@ class Loop:
         async def warm():
             for _ in range(times):
                 aio.warm([url], seconds)
-            await asyncio.gather(*aio._opening.values())
+            await asyncio.gather(*aio._warming)
 
         self.do(warm())
 
