@@ -13,7 +13,7 @@ from .openapi import PAGES
 from .test_login import account
 from .test_numbers import PASSWORD
 
-EXAMPLES = 10  # of each request's fuzzing
+EXAMPLES = 6  # of each request's fuzzing
 SEED = 1
 # What no schema can say: which text is a number that is served, and which state and code an operator has given.
 UNSAID = ["start", "add", "fill", "finish", "finishAtOwn"]
