@@ -40,11 +40,6 @@ CALM = 1  # seconds in which a process does not ask again about a circuit withou
 _calm = {}  # circuit -> until when (seconds of time.monotonic)
 
 
-def check_operator(operator):
-    """Raise BudgetSpent, with ``retry_after`` (seconds), where the operator may not be asked once more."""
-    _check_budget(operator)
-
-
 @sensitive_variables()
 def check_tries(rows, number, browser, address):
     """Raise TooManyTries where ``rows``, the manager of an AuditRow, has as many of these as are allowed.
@@ -94,13 +89,13 @@ def check_code(rows, number, browser, address):
 def check_budget(operator, attempt):
     """Delete ``attempt`` and raise BudgetSpent where others that began at the same instant have spent the rest."""
     try:
-        _check_budget(operator, ~Q(pk=attempt.pk))
+        check_operator(operator, ~Q(pk=attempt.pk))
     except BudgetSpent:
         attempt.delete()
         raise
 
 
-def _check_budget(operator, *others):
+def check_operator(operator, *others):
     """Raise BudgetSpent where what was asked of ``operator`` lately, or still may be, is all that the cap allows."""
     limit, now = conf.get().rate_limits["operator"], timezone.now()
     if limit is None:

@@ -16,7 +16,11 @@ class Threads:
 
     def run(self, conversation, deadline, correlator="", **options):
         """Return what ``conversation`` returns, or raise."""
-        return transport.run(converse(conversation, deadline, correlator, **options))
+        return self.drive(converse(conversation, deadline, correlator, **options))
+
+    def drive(self, steps):
+        """Return what the coroutine ``steps`` returns, or raise."""
+        return transport.run(steps)
 
     def warm(self, url, seconds, times=1):
         """Open a connection to ``url`` ahead, for so many logins, and wait until that is over."""
@@ -48,7 +52,11 @@ class Loop:
 
     def run(self, conversation, deadline, correlator="", **options):
         """Return what ``conversation`` returns, or raise."""
-        return self.do(aio.run(converse(conversation, deadline, correlator, **options)))
+        return self.drive(converse(conversation, deadline, correlator, **options))
+
+    def drive(self, steps):
+        """Return what the coroutine ``steps`` returns, or raise."""
+        return self.do(aio.run(steps))
 
     def warm(self, url, seconds, times=1):
         """Open a connection to ``url`` ahead, for so many logins, and wait until that is over."""

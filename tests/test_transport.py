@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from numverify_django import connections, transport
-from numverify_django.calls import BODY_MAX, Deadline
+from numverify_django.calls import BODY_MAX, Call, Deadline
 from numverify_django.protocol.exceptions import (
+    NumberVerifyError,
     OperatorTimeout,
     OperatorUnavailable,
     ResponseInvalid,
@@ -307,6 +308,20 @@ def test_post_is_not_sent_again_when_a_kept_connection_drops(listen):
     ends(OperatorUnavailable, server.url, post, LONG)
     assert len(server.requests) == 2
     assert len(server.connections) == 1
+
+
+def test_get_is_not_sent_again_when_a_kept_connection_drops(listen):
+    """One of them is paid for: it asks for a number."""
+
+    def serve(server, connection):
+        server.read(connection)
+        connection.sendall(http())
+        server.read(connection)
+
+    server = listen(serve)
+    get(server.url)
+    ends(OperatorUnavailable, server.url, get, LONG)
+    assert len(server.requests) == 2
 
 
 def test_post_is_not_sent_again_when_a_new_connection_drops(listen):
@@ -615,6 +630,16 @@ def test_error_of_a_conversation_is_raised():
         run(conversation(), Deadline(LONG))
 
 
+def test_what_nobody_expected_is_told_to_who_asked(listen):
+    async def steps():
+        try:
+            await Call(Request("token", "POST", listen(answering(http())).url, body=object()), Deadline(LONG))
+        except Exception as error:
+            return isinstance(error, NumberVerifyError)
+
+    assert carrier_now.drive(steps()) is False
+
+
 def test_time_of_each_hop_is_noted_answered_or_not(listen):
     def serve(server, connection):
         while server.read(connection):
@@ -780,7 +805,10 @@ def test_broken_answer_is_unavailable(listen, data):
     ends(OperatorUnavailable, listen(sending(data)).url, post, LONG)
 
 
-@pytest.mark.parametrize("after", [b"", b"HTTP/1.1 200 OK\r\n", b'HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{"dev'])
+@pytest.mark.parametrize(
+    "after",
+    [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n{}", b'HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{"dev'],
+)
 def test_reset_connection_is_unavailable(listen, after):
     def serve(server, connection):
         server.read(connection)
