@@ -1,5 +1,6 @@
 """The sandbox operator as a process of its own, and a phone that logs in through it."""
 
+import html
 import itertools
 import os
 import shutil
@@ -13,7 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 from django.core.cache import cache
+from django.core.signals import got_request_exception
 from django.test import Client
+from django.views.debug import ExceptionReporter
 
 HEADER = "Sandbox operator: "
 # A shell starts its background jobs with Ctrl-C ignored, and our processes would inherit that.
@@ -240,6 +243,20 @@ def empty_cache():
 def phone(db, configure, sandbox):
     """A phone in front of a site whose operator is the sandbox."""
     return Phone(sandbox)
+
+
+@pytest.fixture
+def reported_errors():
+    """Django's reports, frames and their variables included, of every exception that nobody caught."""
+    found = []
+
+    def keep(request=None, **kwargs):
+        reporter = ExceptionReporter(request, *sys.exc_info(), is_email=True)
+        found.append(html.unescape(reporter.get_traceback_html() + reporter.get_traceback_text()))
+
+    got_request_exception.connect(keep)
+    yield found
+    got_request_exception.disconnect(keep)
 
 
 @pytest.fixture

@@ -1,28 +1,24 @@
 """Strangers at the API of apps: what they send is answered as the document says, and costs nothing."""
 
-import html
 import io
-import itertools
 import json
 import logging
 import re
 import socket
-import sys
 import zlib
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 import requests
 from django.contrib.auth import get_user_model
-from django.core.signals import got_request_exception
 from django.db import OperationalError, connection, connections
-from django.views.debug import ExceptionReporter
 from rest_framework.exceptions import ParseError
 
 from numverify_django.contrib.drf import journey, media
 from numverify_django.models import VerificationAttempt
 
 from ..conftest import query_of
+from ..failing import fails_at
 from ..openapi import APPS
 from ..test_callback import log_in_by_password
 from ..test_concurrency import CROWD, together
@@ -397,32 +393,6 @@ def test_database_that_dies_during_the_calls_logs_nobody_in(transactional_db, co
 # What is told
 
 
-@pytest.fixture
-def reports():
-    """Django's reports, frames and their variables included, of every exception that nobody caught."""
-    found = []
-
-    def keep(request=None, **kwargs):
-        reporter = ExceptionReporter(request, *sys.exc_info(), is_email=True)
-        found.append(html.unescape(reporter.get_traceback_html() + reporter.get_traceback_text()))
-
-    got_request_exception.connect(keep)
-    yield found
-    got_request_exception.disconnect(keep)
-
-
-def fails_at(statement):
-    """Return a wrapper of the database that refuses one statement, counted from 0."""
-    count = itertools.count()
-
-    def refuse(execute, sql, params, many, context):
-        if next(count) == statement:
-            raise OperationalError("the database is gone")
-        return execute(sql, params, many, context)
-
-    return connection.execute_wrapper(refuse)
-
-
 def secrets_of(response):
     """Return the code and the state of an operator's answer."""
     values = query_of(f"?{response}")
@@ -432,7 +402,7 @@ def secrets_of(response):
 @pytest.mark.parametrize("statement", range(3))
 @each_path
 def test_report_of_a_database_that_dies_shows_no_secret(
-    transactional_db, configured, sandbox, reports, path, statement
+    transactional_db, configured, sandbox, reported_errors, path, statement
 ):
     app = App(sandbox)
     app.client.raise_request_exception = False
@@ -449,9 +419,9 @@ def test_report_of_a_database_that_dies_shows_no_secret(
     }
     with fails_at(statement):
         ways[path]()
-    assert reports or statement > 0
+    assert reported_errors or statement > 0
     secret = [GOOD, "600000001", app.verifier, *secrets_of(response)]
-    assert [value for value in secret for report in reports if value in report] == []
+    assert [value for value in secret for report in reported_errors if value in report] == []
 
 
 def test_log_has_no_secret(app, configured, caplog):

@@ -26,7 +26,7 @@ from django.core.cache import cache
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.signals import got_request_exception
-from django.db import OperationalError, connection
+from django.db import connection
 from django.test import Client, RequestFactory, override_settings
 from django.urls import reverse
 from django.utils import timezone
@@ -39,6 +39,7 @@ from numverify_django.models import Opened, VerificationAttempt, VerifiedNumber
 from numverify_django.protocol import exceptions, messages
 from numverify_django.protocol.phone import PhoneNumber
 
+from ..failing import fails_at
 from . import tokens
 from .conftest import AGAIN, CLIENT_SECRET, HONEST, HOST, NUMBER, TYPED, Visitor, error_of, make_user, params_of
 from .operator import Reply
@@ -729,32 +730,6 @@ def test_ad_11_exception_report_masks_the_settings(secret_objects):
 
     assert "NUMVERIFY" in told
     assert [value for value in values if value in html.unescape(told)] == []
-
-
-@pytest.fixture
-def reported_errors():
-    """Django's reports, frames and their variables included, of every exception that nobody caught."""
-    found = []
-
-    def keep(request=None, **kwargs):
-        reporter = ExceptionReporter(request, *sys.exc_info(), is_email=True)
-        found.append(html.unescape(reporter.get_traceback_html() + reporter.get_traceback_text()))
-
-    got_request_exception.connect(keep)
-    yield found
-    got_request_exception.disconnect(keep)
-
-
-def fails_at(statement):
-    """Return a wrapper of the database that refuses one statement, counted from 0."""
-    count = itertools.count()
-
-    def refuse(execute, sql, params, many, context):
-        if next(count) == statement:
-            raise OperationalError("the database is gone")
-        return execute(sql, params, many, context)
-
-    return connection.execute_wrapper(refuse)
 
 
 @pytest.mark.parametrize("statement", range(6))
