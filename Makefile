@@ -1,5 +1,6 @@
 # make test    the test suite                    make demo    a site and an operator to try it with
 # make lint    style, and forgotten migrations   make clean   back to a fresh checkout
+# make types   mypy, strict
 # make mutants         the protocol's tests against broken copies of its checks
 # make test-hostile    a hostile operator and every case of it, counted by group
 # make test-servers    two sites of real servers, and 10,000 logins in one process; needs redis-server, and PostgreSQL
@@ -23,12 +24,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # One minor version: the next one formats differently.
 RUFF := "ruff>=0.17,<0.18"
+# Likewise: the next one finds something else.
+MYPY := "mypy>=2.4,<2.5" "django-stubs>=6.1,<6.2" "djangorestframework-stubs>=3.18,<3.19" types-requests
 
 MUTMUT := "mutmut>=3.8,<4"
 SCREENS := docs/_static/screens
 
 .DELETE_ON_ERROR:
-.PHONY: test test-hostile test-servers mutants bench bench-admin screenshots messages docs lint demo clean
+.PHONY: test test-hostile test-servers mutants bench bench-admin screenshots messages docs lint types demo clean
 
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --ignore=tests/hostile \
@@ -78,6 +81,9 @@ lint: $(VENV)/.lint
 	@$(BIN)/ruff format --check .
 	@DATABASE_URL=sqlite:///:memory: $(BIN)/python example_project/manage.py makemigrations --check --dry-run
 
+types: $(VENV)/.types
+	@$(BIN)/mypy
+
 demo: $(VENV)/.demo
 	@exec $(BIN)/python example_project/demo.py --port "$(PORT)" --sandbox-port "$(SANDBOX_PORT)"
 
@@ -109,6 +115,10 @@ $(VENV)/.docs: $(VENV)/pyvenv.cfg setup.cfg pyproject.toml
 
 $(VENV)/.lint: $(VENV)/.demo
 	@$(PIP) $(RUFF)
+	@touch $@
+
+$(VENV)/.types: $(VENV)/.test
+	@$(PIP) $(MYPY)
 	@touch $@
 
 $(VENV)/pyvenv.cfg:
