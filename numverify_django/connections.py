@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 import time
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -58,9 +59,10 @@ class _Socket(socket.socket):
         bounds.count(received)
         return received
 
-    def sendall(self, *args, **kwargs):
-        self._bounded()
-        return super().sendall(*args, **kwargs)
+    def sendall(self, data, *args):
+        if data:  # TLS asks after each read whether there is something to say
+            self._bounded()
+            super().sendall(data, *args)
 
     def _bounded(self):
         bounds = exchange_now.get()
@@ -154,6 +156,7 @@ class _Kept:
     used_at = 0.0
     pool = None
     is_new = False
+    unsent = None  # the parts of a request while it is put together
 
     def _new_conn(self):
         failure = OSError("the name has no address")
@@ -175,8 +178,20 @@ class _Kept:
         self.used_at, self.is_new = time.monotonic(), True
 
     def request(self, *args, **kwargs):
-        self.used_at = time.monotonic()
-        return super().request(*args, **kwargs)
+        """Send head and body at once: one TLS record, and one segment where it fits."""
+        self.used_at, self.unsent = time.monotonic(), []
+        try:
+            super().request(*args, **kwargs)
+            whole = b"".join(self.unsent)
+        finally:
+            self.unsent = None
+        self.send(whole)
+
+    def send(self, data):
+        if self.unsent is None:
+            super().send(data)
+        else:
+            self.unsent.append(data)
 
     def getresponse(self):
         self.is_new = False
@@ -269,14 +284,18 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(connections, maxsize, block=block, ssl_context=tls_context(), **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
+    def build_response(self, req, resp):
+        """Return urllib3's answer as it is: nobody wants its cookies, its encoding or where it came from."""
+        return resp
+
     def pool(self, url):
         """Return the pool of connections to where ``url`` is."""
-        return self.poolmanager.connection_from_url(url)
+        where = urlsplit(url)
+        return self.poolmanager.connection_from_host(where.hostname, where.port, where.scheme)
 
-    def build_connection_pool_key_attributes(self, request, verify, cert=None):
+    def get_connection_with_tls_context(self, request, verify, proxies=None, cert=None):
         # requests would load the CA bundle again for every connection; ours is in the context
-        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
-        return host, {}
+        return self.pool(request.url)
 
     def cert_verify(self, conn, url, verify, cert):
         pass  # likewise

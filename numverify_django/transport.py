@@ -113,13 +113,21 @@ def send(call):
 
 
 def _exchange(call):
-    request = call.request
-    prepared = requests.Request(request.method, request.url, headers=call.headers, data=request.body).prepare()
-    raw = connections.adapter().send(prepared, stream=True, timeout=call.bound.remaining()).raw
+    raw = connections.adapter().send(_prepared(call), stream=True, timeout=call.bound.remaining())
     try:
         return Response(raw.status, {name.lower(): value for name, value in raw.headers.items()}, _body(raw))
     finally:
         raw.close()  # a connection whose answer was read to its end is back in the pool and stays open
+
+
+def _prepared(call):
+    """Return what requests sends: no more of it than a call has, which knows no cookies, parameters or passwords."""
+    prepared = requests.PreparedRequest()
+    prepared.prepare_method(call.request.method)
+    prepared.prepare_url(call.request.url, None)
+    prepared.prepare_headers(call.headers)
+    prepared.prepare_body(call.request.body, None)
+    return prepared
 
 
 def _body(raw):
