@@ -410,8 +410,10 @@ class VerifiedNumber(models.Model):
 
     def note_subscriber(self, subscriber):
         """Record the operator's customer (text, "" where unknown) and tell whether it was another one before."""
+        if not subscriber:
+            return False
         newest, *older = [sealing.digest(subscriber, pepper) for pepper in every_pepper()]
-        if not subscriber or self.subscriber_digest == newest:
+        if self.subscriber_digest == newest:
             return False
         before, self.subscriber_digest = self.subscriber_digest, newest
         self.save(update_fields=["subscriber_digest"])

@@ -12,7 +12,6 @@ from django.http import HttpResponseRedirect, JsonResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import render, resolve_url
 from django.urls import NoReverseMatch, get_script_prefix, reverse
-from django.utils.cache import add_never_cache_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
 
@@ -79,8 +78,8 @@ def is_safe(request, url):
 
 def guard(response):
     """Return ``response`` so that it is kept in no cache and shown in no frame, and other sites are not told of it."""
-    add_never_cache_headers(response)
-    response["X-Frame-Options"] = "DENY"
+    response.headers["Cache-Control"] = "private, no-store"
+    response.headers["X-Frame-Options"] = "DENY"
     response.headers.setdefault("Referrer-Policy", REFERRER_POLICY)
     return response
 

@@ -223,13 +223,23 @@ def _prepared(alias, model, columns):
 
 def _read(model, alias, values):
     """Return the ``model`` that has these columns, as the database gave them."""
+    names, converters = _reading(alias, model)
+    read, connection = list(values), connections[alias]
+    for position, column, convert in converters:
+        read[position] = convert(read[position], column, connection)
+    return model.from_db(alias, names, read)
+
+
+@cache
+def _reading(alias, model):
+    """Return the names of the columns of ``model``; and what converts them, with where and which column it is."""
     fields, connection = model._meta.concrete_fields, connections[alias]
-    read = []
-    for field, value in zip(fields, values, strict=True):
-        for convert in field.get_db_converters(connection):
-            value = convert(value, field.cached_col, connection)  # noqa: PLW2901
-        read.append(value)
-    return model.from_db(alias, [field.attname for field in fields], read)
+    converters = [
+        (position, field.cached_col, convert)
+        for position, field in enumerate(fields)
+        for convert in field.get_db_converters(connection)
+    ]
+    return [field.attname for field in fields], converters
 
 
 def _all_quoted(alias, names):

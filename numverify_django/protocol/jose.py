@@ -29,6 +29,7 @@ KEY_TYPES = {
     "ES512": ("EC", "P-521"),
     "EdDSA": ("OKP", "Ed25519"),
 }
+VERIFIERS = {algorithm: jwt.PyJWS(algorithms=[algorithm]) for algorithm in KEY_TYPES}  # each knows no other
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,9 @@ def read_kid(token, algorithm):
 
 def verify(token, keys, algorithm):
     """Return the payload (bytes) that one of ``keys`` signed with ``algorithm``, or raise IdTokenInvalid."""
-    jws = jwt.PyJWS(algorithms=[algorithm])
     for key in keys:
         try:
-            return jws.decode(token, key, algorithms=[algorithm])
+            return VERIFIERS[algorithm].decode(token, key, algorithms=[algorithm])
         except (jwt.PyJWTError, ValueError, TypeError):
             continue
     raise IdTokenInvalid("the ID token's signature is not by a key of the operator")
