@@ -2,6 +2,7 @@
 
 from django import forms
 from django.conf import settings as django_settings
+from django.utils.functional import cached_property
 from django.utils.text import get_text_list
 from django.utils.translation import get_language, get_language_bidi
 from django.utils.translation import gettext_lazy as _
@@ -13,8 +14,38 @@ from .protocol.phone import InvalidNumber, PhoneNumber, regions
 OWN_COUNTRY = {"de", "es", "fr", "it", "nl", "pl", "pt"}  # languages that share their code with a country of theirs
 
 
+def offered_regions():
+    """Return the Regions whose numbers this site's operators serve."""
+    operators = conf.get().operators
+    if not all(operator.prefixes for operator in operators):
+        return regions()
+    return regions(tuple(sorted({prefix for operator in operators for prefix in operator.prefixes})))
+
+
+def region_choices():
+    """Return what a person chooses a Region from."""
+    return [(region.code, f"{region.code} {region.prefix}") for region in offered_regions()]
+
+
+def preferred_region():
+    """Return the code of the offered Region that a form begins with: that of a language which is not the site's own.
+
+    Else it is DEFAULT_REGION: a site in Spanish may be one of Mexico.
+    """
+    codes = [region.code for region in offered_regions()]
+    wanted = [_region_of(get_language()), conf.get().default_region]
+    if _base(get_language()) == _base(django_settings.LANGUAGE_CODE):
+        wanted.reverse()
+    return next((code for code in wanted if code in codes), codes[0])
+
+
 class RegionSelect(forms.Select):
     """A choice of Regions; a script finds on each how its numbers are written."""
+
+    @cached_property
+    def regions(self):
+        """The Regions by their codes; each form has a widget of its own."""
+        return {region.code: region for region in offered_regions()}
 
     def create_option(self, name, value, *args, **kwargs):
         """Return the option with what the script needs."""
@@ -36,19 +67,14 @@ class PhoneNumberForm(forms.Form):
         error_messages={"null_characters_not_allowed": _("Use digits only")},
         widget=forms.TextInput(attrs={"type": "tel", "autocomplete": "tel"}),
     )
-    region = forms.ChoiceField(label=_("Country"), required=False, widget=RegionSelect)
+    region = forms.ChoiceField(
+        choices=region_choices, initial=preferred_region, label=_("Country"), required=False, widget=RegionSelect
+    )
     next = forms.CharField(required=False, widget=forms.HiddenInput)
     operator = forms.CharField(required=False, widget=forms.HiddenInput)
     operation = forms.ChoiceField(
         choices=[(profiles.VERIFY, ""), (profiles.SHARE, "")], required=False, widget=forms.HiddenInput
     )
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        region = self.fields["region"]
-        region.widget.regions = {offered.code: offered for offered in offered_regions()}
-        region.choices = [(code, f"{code} {offered.prefix}") for code, offered in region.widget.regions.items()]
-        region.initial = preferred_region()
 
     def clean(self):
         """Read the number, and see that there is an operator to ask."""
@@ -70,26 +96,6 @@ class PhoneNumberForm(forms.Form):
         if not (typed or may_share) or profiles.select(operators, data["phone_number"]) is None:
             self.add_error("phone_number", _where(operators) if typed else _("Enter your mobile number"))
         return data
-
-
-def offered_regions():
-    """Return the Regions whose numbers this site's operators serve."""
-    operators = conf.get().operators
-    if not all(operator.prefixes for operator in operators):
-        return regions()
-    return regions(tuple(sorted({prefix for operator in operators for prefix in operator.prefixes})))
-
-
-def preferred_region():
-    """Return the code of the offered Region that a form begins with: that of a language which is not the site's own.
-
-    Else it is DEFAULT_REGION: a site in Spanish may be one of Mexico.
-    """
-    codes = [region.code for region in offered_regions()]
-    wanted = [_region_of(get_language()), conf.get().default_region]
-    if _base(get_language()) == _base(django_settings.LANGUAGE_CODE):
-        wanted.reverse()
-    return next((code for code in wanted if code in codes), codes[0])
 
 
 def _region_of(language):
