@@ -5,11 +5,14 @@ import re
 import secrets
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from django.apps import apps
 from django.conf import settings as django_settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -20,7 +23,7 @@ from . import conf, pruning, sealing, statements
 from .protocol import exceptions
 from .protocol.messages import Secret
 from .protocol.phone import E164, PhoneNumber
-from .protocol.profiles import SHARE, VERIFY
+from .protocol.profiles import SHARE, VERIFY, Operator
 from .pruning import DELETED, ENDED, ERASED, Chore
 
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # none that are mistaken for one another
@@ -30,8 +33,10 @@ OPEN_MAX = 20  # attempts that one browser may have open at once
 GRACE = timedelta(seconds=60)  # what a claimed attempt may need beyond its lifetime
 CALLBACK = "callback"  # among the timings: the whole of it, from the claim to the outcome
 
+Row = TypeVar("Row", bound="AuditRow")
 
-def reference():
+
+def reference() -> str:
     """Return a random reference for people: it finds the row, tells nothing, and is never taken for a number."""
     while True:
         found = "".join(secrets.choice(REFERENCE_ALPHABET) for _ in range(REFERENCE_LENGTH))
@@ -51,36 +56,47 @@ class Opened(Secret):
     number: str | None = field(default=None, repr=False)
 
     @property
-    def phone_number(self):
+    def phone_number(self) -> PhoneNumber | None:
         """The PhoneNumber to verify, or None where the operator is to tell it."""
-        return self.number and PhoneNumber(self.number)
+        return PhoneNumber(self.number) if self.number else None
 
 
-class AuditManager(models.Manager):
+class AuditManager(models.Manager[Row]):
     """What ``numverify_prune`` prunes."""
 
-    def prune(self, now=None):
+    def prune(self, now: datetime | None = None) -> tuple[int, int]:
         """End what nobody finished, delete what is older than RETENTION_DAYS; return both counts."""
         done = pruning.run(self.chores(now or timezone.now())).done
         return done[ENDED], done[DELETED]
 
-    def chores(self, now):
+    def chores(self, now: datetime) -> list[Chore]:
         """Return what pruning has to do at ``now``, as Chores in their order."""
         old = self.filter(created_at__lt=now - timedelta(days=conf.get().retention_days))
         return [*self.late(now), Chore(DELETED, old)]
 
-    def late(self, now):
+    def late(self, now: datetime) -> list[Chore]:
         """Return the Chores that end what nobody finished, and erase what it kept."""
         raise NotImplementedError
 
 
-class AttemptManager(AuditManager):
+class AttemptManager(AuditManager["VerificationAttempt"]):
     """Every change of an attempt is one conditional UPDATE, so that of several callers exactly one wins."""
 
     @sensitive_variables()
     def open(
-        self, *, state, browser, operator, operation, use, opened, user=None, address=None, timings=None, unless=()
-    ):
+        self,
+        *,
+        state: str,
+        browser: str,
+        operator: Operator,
+        operation: str,
+        use: str,
+        opened: Opened,
+        user: AbstractBaseUser | None = None,
+        address: str | None = None,
+        timings: dict[str, int] | None = None,
+        unless: Iterable[statements.Nth] = (),
+    ) -> "VerificationAttempt | None":
         """Return a pending attempt that ``state`` and ``browser`` (random texts) together can claim.
 
         ``timings`` is what was asked of the operator so far: a dict of milliseconds by hop. Returns None where there is
@@ -96,7 +112,7 @@ class AttemptManager(AuditManager):
             operator=operator.name,
             operation=operation,
             use=use,
-            user=user,
+            user=user,  # type: ignore[misc]  # the stubs know one site's user model
             sealed=sealing.seal(state, asdict(opened)),
             timings=timings or {},
             **number_columns(number),
@@ -104,7 +120,7 @@ class AttemptManager(AuditManager):
         return attempt if statements.insert(attempt, *unless) else None
 
     @sensitive_variables()
-    def claim(self, state, browser):
+    def claim(self, state: str, browser: str) -> "tuple[VerificationAttempt, Opened]":
         """Return the attempt and what it Opened to the one caller that may finish it.
 
         Raises StateUnknown, ForeignBrowser, Replayed or Expired; a foreign browser changes nothing.
@@ -117,10 +133,10 @@ class AttemptManager(AuditManager):
         attempt.begun = time.monotonic()
         return attempt, Opened(**sealing.unseal(state, attempt.was_sealed))
 
-    def _take_at_once(self, now, **digests):
+    def _take_at_once(self, now: datetime, **digests: uuid.UUID) -> "VerificationAttempt | None":
         return statements.claim(self.model, now=now, pending=Outcome.PENDING.value, **digests)
 
-    def _take(self, now, **digests):
+    def _take(self, now: datetime, **digests: uuid.UUID) -> "VerificationAttempt | None":
         """Claim and return the pending attempt of these digests, or None; what was sealed is its ``was_sealed``."""
         attempt = self.filter(**digests).first()
         mine = {"pk": attempt and attempt.pk, "claimed_at": None, "expires_at__gt": now, **PENDING}
@@ -129,7 +145,9 @@ class AttemptManager(AuditManager):
         attempt.claimed_at, attempt.sealed, attempt.was_sealed = now, "", attempt.sealed
         return attempt
 
-    def _refusal(self, state, now, state_digest, browser_digest):
+    def _refusal(
+        self, state: str, now: datetime, state_digest: uuid.UUID, browser_digest: uuid.UUID
+    ) -> exceptions.NumberVerifyError:
         """Return why there is nothing to claim; an attempt that is too late is ended."""
         attempt = self.filter(state_digest=state_digest).first()
         if attempt is None:
@@ -145,7 +163,7 @@ class AttemptManager(AuditManager):
         return late
 
     @sensitive_variables()
-    def tidy(self, browser):
+    def tidy(self, browser: str) -> None:
         """End what ``browser`` left open too long or too often, and erase what its failed attempts kept for a retry."""
         mine = self.filter(browser_digest=sealing.digest(browser)).order_by("-created_at")
         rows = list(mine.filter(~models.Q(sealed="") | models.Q(outcome=Outcome.PENDING)))
@@ -157,15 +175,15 @@ class AttemptManager(AuditManager):
         if kept:
             self.filter(pk__in=[row.pk for row in kept]).update(sealed="")
 
-    def cancel(self, user, uses):
+    def cancel(self, user: AbstractBaseUser, uses: Iterable[str]) -> None:
         """End what is open of ``user`` for these ``uses``."""
         self.filter(user=user.pk, use__in=uses, **PENDING).update(**ending(exceptions.Cancelled()))
 
-    def _end(self, keys, error):
+    def _end(self, keys: list[int], error: exceptions.Abandoned) -> None:
         if keys:
             self.filter(pk__in=keys, **PENDING).update(**ending(error))
 
-    def late(self, now):
+    def late(self, now: datetime) -> list[Chore]:
         """Return the Chores that end attempts nobody finished, and erase what failed ones kept for a retry."""
         late = self.filter(expires_at__lt=now - GRACE)
         pending, kept = late.filter(outcome=Outcome.PENDING), late.exclude(sealed="")
@@ -219,14 +237,16 @@ class AuditRow(models.Model):
     # The fields that tell of nobody: they outlast ``numverify_forget``. Every other one is emptied or made random.
     LASTING = frozenset({"id", "created_at", "expires_at", "ended_at"})
 
+    objects: AuditManager[Any]
+
     class Meta:
         abstract = True
 
-    def __str__(self):
-        return f"{self.reference_shown} {self.get_outcome_display()}"
+    def __str__(self) -> str:
+        return f"{self.reference_shown} {self.get_outcome_display()}"  # type: ignore[attr-defined]  # of a subclass
 
     @property
-    def reference_shown(self):
+    def reference_shown(self) -> str:
         """The reference as people read it: K7Q-4MX2."""
         return f"{self.reference[:3]}-{self.reference[3:]}"
 
@@ -241,7 +261,7 @@ class VerificationAttempt(AuditRow):
     operator = models.CharField(_("operator"), max_length=64)
     operation = models.CharField(_("operation"), max_length=8, choices=[(VERIFY, _("Verify")), (SHARE, _("Share"))])
     use = models.CharField(_("use"), max_length=8, choices=Use)
-    user = models.ForeignKey(
+    user: models.ForeignKey[AbstractBaseUser | None] = models.ForeignKey(
         django_settings.AUTH_USER_MODEL,
         models.SET_NULL,
         null=True,
@@ -256,11 +276,11 @@ class VerificationAttempt(AuditRow):
 
     objects = AttemptManager()
     # In memory only, while a callback is handled:
-    begun = None  # when it was claimed (seconds of time.monotonic)
+    begun: float | None = None  # when it was claimed (seconds of time.monotonic)
     was_sealed = ""  # until it was claimed
-    verified_number = None  # the VerifiedNumber of the proof, if there is one already
+    verified_number: "VerifiedNumber | None" = None  # of the proof, if there is one already
     detour = ""  # where LOGIN_POLICY sends the person before the login completes
-    holder = None  # the account that NUMBER_TAKEN lets the number leave
+    holder: AbstractBaseUser | None = None  # the account that NUMBER_TAKEN lets the number leave
     is_told = False  # whether Django has sent its own user_login_failed
 
     class Meta:
@@ -286,11 +306,17 @@ class VerificationAttempt(AuditRow):
         ]
 
     @property
-    def is_over(self):
+    def is_over(self) -> bool:
         """Whether the attempt has its terminal outcome."""
         return self.outcome != Outcome.PENDING
 
-    def succeed(self, user, number, kept="", condition=None):
+    def succeed(
+        self,
+        user: AbstractBaseUser | None,
+        number: PhoneNumber,
+        kept: str = "",
+        condition: statements.Condition | None = None,
+    ) -> None:
         """Record that ``number`` was proved for ``user``; ``kept`` is sealed text.
 
         Raises Expired where it is over, or where ``condition`` (SQL and its values) is not true.
@@ -300,11 +326,11 @@ class VerificationAttempt(AuditRow):
             raise exceptions.Expired
         self.user = user
 
-    def fail(self, error, kept=""):
+    def fail(self, error: exceptions.NumberVerifyError, kept: str = "") -> bool:
         """Record ``error`` (a NumberVerifyError) and tell whether there was no outcome yet; ``kept`` is sealed text."""
         return self._end(**ending(error) | {"sealed": kept})
 
-    def _end(self, condition=None, **columns):
+    def _end(self, condition: statements.Condition | None = None, **columns: Any) -> bool:
         """Tell whether this call gave the attempt its one terminal outcome."""
         columns["timings"] = self.timings | self._callback_time()
         conditions = [] if condition is None else [condition]
@@ -313,7 +339,7 @@ class VerificationAttempt(AuditRow):
             setattr(self, name, value)
         return won
 
-    def _callback_time(self):
+    def _callback_time(self) -> dict[str, int]:
         return {} if self.begun is None else {CALLBACK: round((time.monotonic() - self.begun) * 1000)}
 
 
@@ -328,26 +354,26 @@ class AttemptHour(models.Model):
     class Meta:
         default_permissions = ()
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.began_at:%Y-%m-%d %H}"
 
 
-def audits():
+def audits() -> list[type[AuditRow]]:
     """Return the models of all audits; what the others refer to, the attempts, comes last."""
     found = [model for model in apps.get_models() if issubclass(model, AuditRow)]
     return sorted(found, key=lambda model: model is VerificationAttempt)
 
 
-def chores(now):
+def chores(now: datetime) -> list[Chore]:
     """Return the Chores of all audits at ``now``: what is open or kept comes first, deleting may take long."""
     found = [chore for audit in audits() for chore in audit.objects.chores(now)]
     return sorted(found, key=lambda chore: chore.verb == DELETED)
 
 
-class NumberManager(models.Manager):
+class NumberManager(models.Manager["VerifiedNumber"]):
     """Numbers of accounts."""
 
-    def enrol(self, user, number, operator):
+    def enrol(self, user: AbstractBaseUser, number: PhoneNumber, operator: str) -> "VerifiedNumber":
         """Let ``number`` (a PhoneNumber that ``operator``, by name, vouched for just now) log in to ``user``.
 
         Returns the VerifiedNumber; raises IntegrityError where it logs in to an account already.
@@ -360,7 +386,7 @@ class NumberManager(models.Manager):
 class VerifiedNumber(models.Model):
     """A number that a SIM proved for an account: what logging in by number goes by."""
 
-    user = models.ForeignKey(
+    user: models.ForeignKey[AbstractBaseUser] = models.ForeignKey(
         django_settings.AUTH_USER_MODEL,
         models.CASCADE,
         related_name="verified_numbers",
@@ -385,30 +411,30 @@ class VerifiedNumber(models.Model):
             models.CheckConstraint(condition=models.Q(number__regex=f"^{E164.pattern}$"), name="numverify_number_e164"),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.phone_number.masked
 
-    def save(self, *args, **kwargs):
+    def save(self, *args: Any, **kwargs: Any) -> None:
         """Save, or raise ValueError: a number in any other spelling than E.164 would never be found again."""
         PhoneNumber(self.number)
         super().save(*args, **kwargs)
 
     @property
-    def phone_number(self):
+    def phone_number(self) -> PhoneNumber:
         """The PhoneNumber."""
         return PhoneNumber(self.number)
 
-    def move(self, user, operator):
+    def move(self, user: AbstractBaseUser, operator: str) -> None:
         """Let ``user`` have this number from now on, as the operator called ``operator`` vouched for just now."""
         self.user, self.operator, self.first_verified_at = user, operator, self.last_verified_at
         self.save(update_fields=["user", "operator", "first_verified_at"])
 
-    def rebind(self, operator):
+    def rebind(self, operator: str) -> None:
         """Let the operator called ``operator`` vouch for this number from now on: it was ported."""
         self.operator = operator
         self.save(update_fields=["operator"])
 
-    def note_subscriber(self, subscriber):
+    def note_subscriber(self, subscriber: str) -> bool:
         """Record the operator's customer (text, "" where unknown) and tell whether it was another one before."""
         if not subscriber:
             return False
@@ -420,17 +446,17 @@ class VerifiedNumber(models.Model):
         return before is not None and before not in older
 
 
-def ending(error):
+def ending(error: exceptions.NumberVerifyError) -> dict[str, Any]:
     """Return the columns of an attempt that ``error`` (a NumberVerifyError) ends."""
     return {"outcome": error.outcome, "reason": error.code, "ended_at": timezone.now(), "sealed": ""}
 
 
-def address_digest(address):
+def address_digest(address: str | None) -> uuid.UUID | None:
     """Return a keyed digest of a client's address (text or None); the /64 of an IPv6 customer counts as one."""
     return address_digests(address)[0]
 
 
-def address_digests(address):
+def address_digests(address: str | None) -> list[uuid.UUID | None]:
     """Return the keyed digests that ``address`` (text or None) has or had, one a pepper, newest first."""
     if address is None:
         return [None]
@@ -439,7 +465,7 @@ def address_digests(address):
     return [sealing.digest(str(network), pepper) for pepper in conf.get().peppers]
 
 
-def number_columns(number):
+def number_columns(number: PhoneNumber | None) -> dict[str, Any]:
     """Return the columns that stand for ``number`` (a PhoneNumber or None): what is shown, and a keyed digest."""
     if number is None:
         return {}
@@ -447,16 +473,16 @@ def number_columns(number):
     return {"number_shown": shown, "number_digest": number_digests(number)[0]}
 
 
-def number_digests(number):
+def number_digests(number: PhoneNumber) -> list[uuid.UUID]:
     """Return the keyed digests that ``number`` (a PhoneNumber) has or had, one a pepper, newest first."""
     return [sealing.digest(number.e164, pepper) for pepper in conf.get().peppers]
 
 
-def known_digests(number):
+def known_digests(number: PhoneNumber) -> list[uuid.UUID]:
     """Return those, and the ones of before PEPPERS was set: for looking a person up, and not for limits."""
     return [sealing.digest(number.e164, pepper) for pepper in every_pepper()]
 
 
-def every_pepper():
+def every_pepper() -> tuple[str, ...]:
     """Return every pepper that a row may be under, newest first."""
     return conf.get().peppers + conf.get().former_peppers

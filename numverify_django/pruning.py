@@ -3,9 +3,9 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.db import connections, models, router, transaction
 from django.db.models import signals
@@ -14,17 +14,19 @@ from django.db.models import signals
 BATCH, BATCH_WRITTEN = 5000, 1000
 ENDED, ERASED, DELETED = "ended", "erased", "deleted"
 
+Row = TypeVar("Row", bound=models.Model)
+
 
 @dataclass(frozen=True, slots=True)
 class Chore:
     """What is to be done with ``rows`` (a queryset): ``columns`` (a dict) are written, or without any the rows go."""
 
     verb: str
-    rows: models.QuerySet
-    columns: dict | None = None
+    rows: models.QuerySet[Any]
+    columns: dict[str, Any] | None = None
     by: str = "created_at"  # the rows are taken in this field's order, which an index has
 
-    def batches(self):
+    def batches(self) -> Iterator[int]:
         """Do it, one transaction after the other; yield how many rows each of them changed."""
         rows = self.rows.using(router.db_for_write(self.rows.model))
         for batch in _ranges(rows, self.by, BATCH if self.columns is None else BATCH_WRITTEN):
@@ -36,13 +38,15 @@ class Chore:
 class Report(NamedTuple):
     """What a run did: how many rows by verb, and whether nothing is left but what others have locked."""
 
-    done: Counter
+    done: Counter[str]
     is_complete: bool
 
 
-def run(chores: list[Chore], seconds: float | None = None, tell: Callable = lambda count: None) -> Report:
+def run(
+    chores: list[Chore], seconds: float | None = None, tell: Callable[[int], object] = lambda count: None
+) -> Report:
     """Do ``chores`` one after the other, for ``seconds`` at most; ``tell`` is called with the count of each batch."""
-    until, done = time.monotonic() + (math.inf if seconds is None else seconds), Counter()
+    until, done = time.monotonic() + (math.inf if seconds is None else seconds), Counter[str]()
     for chore in chores:
         for count in chore.batches():
             done[chore.verb] += count
@@ -52,7 +56,7 @@ def run(chores: list[Chore], seconds: float | None = None, tell: Callable = lamb
     return Report(done, is_complete=True)
 
 
-def _ranges(rows, by, size):
+def _ranges(rows: models.QuerySet[Row], by: str, size: int) -> Iterator[models.QuerySet[Row]]:
     """Yield ``rows`` in ranges of ``size``, oldest first.
 
     Each begins at the watermark where the one before ended: the index entries of what was deleted are not read again.
@@ -70,7 +74,7 @@ def _ranges(rows, by, size):
         mark = following
 
 
-def _unlocked(batch):
+def _unlocked(batch: models.QuerySet[Row]) -> models.QuerySet[Row]:
     """Return ``batch`` without the rows that a login or another run has locked, where the database can tell."""
     features = connections[batch.db].features
     if not features.has_select_for_update_skip_locked:
@@ -82,7 +86,7 @@ def _unlocked(batch):
     return batch.model._base_manager.using(batch.db).filter(pk__in=list(free))
 
 
-def _delete(batch):
+def _delete(batch: models.QuerySet[Any]) -> int:
     """Delete ``batch`` and return how many rows it was.
 
     Django would read every row of a model that others refer to. SET_NULL needs none of them, and is done here; where
@@ -97,13 +101,13 @@ def _delete(batch):
     return _unlocked(batch)._raw_delete(batch.db) or 0  # None, where it is certain that there are none
 
 
-def _references(model):
+def _references(model: type[models.Model]) -> list[models.ForeignObjectRel]:
     """Return the relations of all foreign keys to ``model``."""
     found = model._meta.get_fields(include_hidden=True)
-    return [field for field in found if field.auto_created and not field.concrete and not field.many_to_many]
+    return [field for field in found if field.auto_created and not field.concrete and not field.many_to_many]  # type: ignore[misc]  # by that they are
 
 
-def _sever(field, batch):
+def _sever(field: "models.ForeignObject[Any]", batch: models.QuerySet[Any]) -> None:
     """Empty ``field``, a foreign key, where it leads to ``batch``."""
     key = models.F("pk") + 0  # without the 0 PostgreSQL would look along the primary key, through all rows
     low, high = batch.aggregate(low=models.Min(key), high=models.Max(key)).values()

@@ -4,12 +4,15 @@
 else the callers do the same by the ORM. The others run on every database. No signal of the ORM is sent on PostgreSQL.
 """
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from django.db import connections, router
+from django.db.models import Manager, Model
 from django.views.decorators.debug import sensitive_variables
 
 CLAIM = """
@@ -32,14 +35,19 @@ NTH = "SELECT {key} FROM {table} WHERE {conditions} ORDER BY {moment} DESC LIMIT
 CHANGE = "UPDATE {table} SET {columns} WHERE {conditions}"
 IS_THERE = "EXISTS (SELECT 1 FROM {table} WHERE {column} = %s)"
 
+Row = TypeVar("Row", bound=Model)
+Columns = Mapping[str, Sequence[Any]]  # field -> values
+Condition = tuple[str, list[Any]]  # SQL, and the values that it takes
+Shape = tuple[str, tuple[tuple[str, int], ...]]  # of a Nth: its moment; field and number of values, 0 for no value
 
-def are_known(model):
+
+def are_known(model: type[Model]) -> bool:
     """Tell whether the database that ``model`` is written to runs ``claim`` and ``prove``."""
     return connections[router.db_for_write(model)].vendor == "postgresql"
 
 
 @sensitive_variables()
-def claim(model, state_digest, browser_digest, pending, now):
+def claim(model: type[Row], state_digest: UUID, browser_digest: UUID, pending: str, now: datetime) -> Row | None:
     """Claim and return the pending attempt of these digests, or None where there is none to claim.
 
     ``pending`` is the outcome that says so. What was sealed on the attempt is its ``was_sealed``.
@@ -50,11 +58,11 @@ def claim(model, state_digest, browser_digest, pending, now):
         return None
     *columns, was_sealed = row
     found = _read(model, alias, columns)
-    found.was_sealed = was_sealed
+    found.was_sealed = was_sealed  # type: ignore[attr-defined]  # which the attempts have
     return found
 
 
-def can_prove(model, users):
+def can_prove(model: type[Model], users: Manager[Any]) -> bool:
     """Tell whether ``prove`` can be used: ``users`` (a manager) hides nobody, and an account is one row."""
     query = users.all().query
     is_plain = not query.where and not query.combinator and not users.model._meta.parents
@@ -62,7 +70,7 @@ def can_prove(model, users):
 
 
 @sensitive_variables()
-def prove(model, users, number, now):
+def prove(model: type[Row], users: Manager[Any], number: str, now: datetime) -> Row | None:
     """Date the proof of ``number`` (text in E.164); return its row, a ``model`` with its ``user``, or None."""
     alias, sql = _written(_prove, model, users.model)
     row = _row(alias, sql, [now, number])
@@ -70,7 +78,7 @@ def prove(model, users, number, now):
         return None
     count = len(model._meta.concrete_fields)
     found = _read(model, alias, row[:count])
-    found.user = _read(users.model, alias, row[count:])
+    found.user = _read(users.model, alias, row[count:])  # type: ignore[attr-defined]  # which the numbers have
     return found
 
 
@@ -83,21 +91,21 @@ class Nth(NamedTuple):
     nth: int
     moment: str
     since: datetime
-    columns: dict
+    columns: Columns
 
     @property
-    def shape(self):
+    def shape(self) -> Shape:
         """What its SQL depends on."""
         return self.moment, tuple((name, 0 if found == [None] else len(found)) for name, found in self.columns.items())
 
-    def values(self, alias, model):
+    def values(self, alias: str, model: type[Model]) -> list[Any]:
         """Return the values that its SQL takes."""
         counted = {name: among for name, among in self.columns.items() if among != [None]}
         return [*_prepared(alias, model, {self.moment: [self.since]} | counted), self.nth - 1]
 
 
 @sensitive_variables()
-def insert(row, *unless):
+def insert(row: Model, *unless: Nth) -> bool:
     """Store ``row``, a new object, unless there is one of ``unless`` (each a Nth); tell whether.
 
     Elsewhere than on PostgreSQL those are statements of their own.
@@ -120,7 +128,7 @@ def insert(row, *unless):
 
 
 @sensitive_variables()
-def newest(model, which):
+def newest(model: type[Model], which: Nth) -> Any:
     """Return the key of the row that is ``which`` (a Nth), or None."""
     alias, sql = _written(_nth, model, which.shape)
     row = _row(alias, sql, which.values(alias, model))
@@ -128,7 +136,7 @@ def newest(model, which):
 
 
 @sensitive_variables()
-def change(row, columns, *conditions):
+def change(row: Model, columns: Mapping[str, Any], *conditions: Condition) -> bool:
     """Write ``columns`` (field -> value) to the stored ``row`` where each condition (SQL, values) holds; tell whether.
 
     The object in memory is left as it is.
@@ -141,27 +149,27 @@ def change(row, columns, *conditions):
         return bool(cursor.rowcount)
 
 
-def is_there(model, **value):
+def is_there(model: type[Model], **value: Any) -> Condition:
     """Return the condition that there is a row of ``model`` with this value of a column."""
     ((column, value),) = value.items()
     names = {"table": model._meta.db_table, "column": column}
     return IS_THERE.format(**_all_quoted(router.db_for_write(model), names)), [value]
 
 
-def _written(write, model, *shape):
+def _written(write: Callable[..., str], model: type[Model], *shape: Any) -> tuple[str, str]:
     """Return the database that ``model`` is written to, and what ``write`` wrote for it once in this ``shape``."""
     alias = router.db_for_write(model)
     return alias, write(alias, model, *shape)
 
 
 @cache
-def _claim(alias, model):
+def _claim(alias: str, model: type[Model]) -> str:
     columns = _columns(alias, model, "attempt")
     return CLAIM.format(attempts=_quoted(alias, model._meta.db_table), columns=columns)
 
 
 @cache
-def _prove(alias, model, user_model):
+def _prove(alias: str, model: type[Model], user_model: type[Model]) -> str:
     account = user_model._meta
     columns = f"{_columns(alias, model, 'proved')}, {_columns(alias, user_model, 'account')}"
     names = {"numbers": model._meta.db_table, "users": account.db_table, "key": account.pk.column}
@@ -169,7 +177,7 @@ def _prove(alias, model, user_model):
 
 
 @cache
-def _insert(alias, model, unless):
+def _insert(alias: str, model: type[Model], unless: Iterable[Shape]) -> str:
     fields = model._meta.concrete_fields[1:]
     return INSERT.format(
         table=_quoted(alias, model._meta.db_table),
@@ -181,7 +189,7 @@ def _insert(alias, model, unless):
 
 
 @cache
-def _nth(alias, model, shape):
+def _nth(alias: str, model: type[Model], shape: Shape) -> str:
     moment, columns = shape
     conditions = [f"{_quoted(alias, moment)} > %s"]
     for name, count in columns:
@@ -192,36 +200,37 @@ def _nth(alias, model, shape):
 
 
 @cache
-def _change(alias, model, names, conditions):
+def _change(alias: str, model: type[Model], names: Iterable[str], conditions: Iterable[str]) -> str:
     fields = [model._meta.get_field(name) for name in names]
-    columns = ", ".join(f"{_quoted(alias, field.column)} = %s" for field in fields)
+    columns = ", ".join(f"{_quoted(alias, field.column)} = %s" for field in fields)  # type: ignore[union-attr]  # of no relation
     is_it = f"{_quoted(alias, model._meta.pk.column)} = %s"
     table = _quoted(alias, model._meta.db_table)
     return CHANGE.format(table=table, columns=columns, conditions=" AND ".join([is_it, *conditions]))
 
 
-def _columns(alias, model, table):
+def _columns(alias: str, model: type[Model], table: str) -> str:
     return ", ".join(f"{table}.{_quoted(alias, field.column)}" for field in model._meta.concrete_fields)
 
 
-def _row(alias, sql, values):
+def _row(alias: str, sql: str, values: Sequence[Any]) -> Sequence[Any] | None:
     """Return the first row that ``sql`` finds, or None."""
     with connections[alias].cursor() as cursor:
         cursor.execute(sql, values)
-        return cursor.fetchone()
+        row: Sequence[Any] | None = cursor.fetchone()
+        return row
 
 
-def _prepared(alias, model, columns):
+def _prepared(alias: str, model: type[Model], columns: Columns) -> list[Any]:
     """Return all values of ``columns`` (field -> list) as the database takes them."""
     connection = connections[alias]
     return [
-        model._meta.get_field(name).get_db_prep_save(value, connection)
+        model._meta.get_field(name).get_db_prep_save(value, connection)  # type: ignore[union-attr]  # it is no relation's
         for name, values in columns.items()
         for value in values
     ]
 
 
-def _read(model, alias, values):
+def _read(model: type[Row], alias: str, values: Sequence[Any]) -> Row:
     """Return the ``model`` that has these columns, as the database gave them."""
     names, converters = _reading(alias, model)
     read, connection = list(values), connections[alias]
@@ -242,9 +251,9 @@ def _reading(alias, model):
     return [field.attname for field in fields], converters
 
 
-def _all_quoted(alias, names):
+def _all_quoted(alias: str, names: Mapping[str, str | None]) -> dict[str, str]:
     return {key: _quoted(alias, name) for key, name in names.items()}
 
 
-def _quoted(alias, name):
-    return connections[alias].ops.quote_name(name)
+def _quoted(alias: str, name: str | None) -> str:
+    return connections[alias].ops.quote_name(name)  # type: ignore[arg-type]  # the stubs know of columns without one
