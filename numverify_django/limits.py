@@ -5,18 +5,21 @@
 
 import logging
 import time
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 from functools import wraps
+from typing import Any, ParamSpec
 
 from django.core.cache import cache
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from . import conf, sealing, statements
-from .models import Outcome, VerificationAttempt, address_digests, number_digests
+from .models import AuditManager, Outcome, VerificationAttempt, address_digests, number_digests
 from .protocol.exceptions import (
     BudgetSpent,
+    Limited,
     NumberVerifyError,
     OperatorTimeout,
     OperatorUnavailable,
@@ -27,6 +30,8 @@ from .protocol.exceptions import (
     TokenRefused,
     TooManyTries,
 )
+from .protocol.phone import PhoneNumber
+from .protocol.profiles import Operator
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +42,13 @@ OPEN = 30  # seconds without a call, then one call is tried
 REMEMBERED = 3600  # seconds in which faults are one after the other
 CALM = 1  # seconds in which a process does not ask again about a circuit without faults
 
-_calm = {}  # circuit -> until when (seconds of time.monotonic)
+Arguments = ParamSpec("Arguments")
+
+_calm: dict[str, float] = {}  # circuit -> until when (seconds of time.monotonic)
 
 
 @sensitive_variables()
-def check_tries(rows, number, browser, address):
+def check_tries(rows: AuditManager[Any], number: PhoneNumber | None, browser: str | None, address: str | None) -> None:
     """Raise TooManyTries where ``rows``, the manager of an AuditRow, has as many of these as are allowed.
 
     ``number`` (a PhoneNumber), ``browser`` and ``address`` (texts) may be None. A number is limited together with an
@@ -52,7 +59,7 @@ def check_tries(rows, number, browser, address):
 
 
 @sensitive_variables()
-def reached(number, browser, address):
+def reached(number: PhoneNumber | None, browser: str | None, address: str | None) -> list[statements.Nth]:
     """Return the same limits, each as the ``statements.Nth`` that is there where it is reached.
 
     An attempt that is opened unless they are costs no statement for them.
@@ -64,20 +71,22 @@ def reached(number, browser, address):
     return found
 
 
-def _counted(number, browser, address):
+def _counted(number: PhoneNumber | None, browser: str | None, address: str | None) -> dict[str, statements.Columns]:
     """Return which rows each limit counts: its name -> column -> values."""
-    counted = {"site": {}}
+    counted: dict[str, statements.Columns] = {"site": {}}
     if browser is not None:
         counted["session"] = {"browser_digest": [sealing.digest(browser)]}
     if number is not None:  # of an unknown address too: those are one, as all behind a proxy that is not known
-        digests = {"number_digest": number_digests(number), "address_digest": address_digests(address)}
-        counted["number_address"] = digests
+        counted["number_address"] = {
+            "number_digest": number_digests(number),
+            "address_digest": address_digests(address),
+        }
     if address is not None:
         counted["address"] = {"address_digest": address_digests(address)}
     return counted
 
 
-def check_code(rows, number, browser, address):
+def check_code(rows: AuditManager[Any], number: PhoneNumber, browser: str | None, address: str | None) -> None:
     """Do so for a code that is sent to ``number``, which is limited from wherever it comes: a code can be guessed.
 
     A stranger may use that up, and keeps nobody out: the SIM is the way in.
@@ -86,7 +95,7 @@ def check_code(rows, number, browser, address):
     _check_count(rows, "code_number", number_digest=number_digests(number))
 
 
-def check_budget(operator, attempt):
+def check_budget(operator: Operator, attempt: VerificationAttempt) -> None:
     """Delete ``attempt`` and raise BudgetSpent where others that began at the same instant have spent the rest."""
     try:
         check_operator(operator, ~Q(pk=attempt.pk))
@@ -95,7 +104,7 @@ def check_budget(operator, attempt):
         raise
 
 
-def check_operator(operator, *others):
+def check_operator(operator: Operator, *others: Q) -> None:
     """Raise BudgetSpent where what was asked of ``operator`` lately, or still may be, is all that the cap allows."""
     limit, now = conf.get().rate_limits["operator"], timezone.now()
     if limit is None:
@@ -109,7 +118,7 @@ def check_operator(operator, *others):
     _refuse(BudgetSpent, "operator", times[limit[0] - 1 : limit[0]], limit[1])
 
 
-def _check_count(rows, name, **columns):
+def _check_count(rows: AuditManager[Any], name: str, **columns: Sequence[Any]) -> None:
     limit = conf.get().rate_limits[name]
     if limit is None:
         return
@@ -120,24 +129,24 @@ def _check_count(rows, name, **columns):
         _refuse(TooManyTries, name, _times(rows.filter(pk=key)), seconds)
 
 
-def _times(rows):
+def _times(rows: QuerySet[Any]) -> QuerySet[Any, datetime]:
     return rows.values_list("created_at", flat=True)
 
 
-def _refuse(error, name, times, seconds):
+def _refuse(error: type[Limited], name: str, times: Iterable[datetime], seconds: int) -> None:
     """Raise ``error`` until the one of ``times`` is ``seconds`` ago, if there is one: it is the oldest that counts."""
     for oldest in times:
         wait = seconds - (timezone.now() - oldest).total_seconds()
         raise error(f"the limit '{name}' is reached", retry_after=max(1, wait))
 
 
-def _forgiving(method):
+def _forgiving(method: Callable[Arguments, None]) -> Callable[Arguments, None]:
     """Return ``method`` so that a cache that is down stops nobody: the circuit spares time, and guards nothing."""
 
     @wraps(method)
-    def careful(*args):
+    def careful(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         try:
-            return method(*args)
+            return method(*args, **kwargs)
         except NumberVerifyError:
             raise
         except Exception as error:  # each backend has errors of its own
@@ -147,7 +156,7 @@ def _forgiving(method):
 
 
 @_forgiving
-def pace(what, who, count, seconds):
+def pace(what: str, who: str, count: int, seconds: int) -> None:
     """Raise TooManyTries where ``who`` (text) did ``what`` more than ``count`` times in ``seconds``.
 
     Counted in the cache, which may forget: for what costs little and is asked often.
@@ -165,7 +174,7 @@ class Circuit:
     closes the circuit, its fault opens it again. What other workers saw is known CALM seconds later at most.
     """
 
-    def __init__(self, operator):
+    def __init__(self, operator: Operator) -> None:
         key = f"numverify_django.circuit.{operator.fingerprint}"
         self._faults, self._open, self._probe = f"{key}.faults", f"{key}.open", f"{key}.probe"
         self._name, self._patience = key, operator.timeout
@@ -173,23 +182,23 @@ class Circuit:
         self._known = 0  # faults, as of entering
 
     @_forgiving
-    def check(self):
+    def check(self) -> None:
         """Raise OperatorUnavailable where asking is in vain for now."""
         self._look()
 
     @_forgiving
-    def enter(self):
+    def enter(self) -> None:
         """Raise OperatorUnavailable unless a call may be made now."""
         self._known = self._look()
         if self._known >= FAULTS_TO_OPEN and not cache.add(self._probe, True, self._patience):
             raise OperatorUnavailable("the circuit is open")
         self._has_entered = True
 
-    def _look(self):
+    def _look(self) -> int:
         """Return how many faults there were, or raise OperatorUnavailable."""
         if _calm.get(self._name, 0) > time.monotonic():
             return 0
-        known = cache.get_many([self._faults, self._open])
+        known: dict[str, int] = cache.get_many([self._faults, self._open])
         if known.get(self._open):
             raise OperatorUnavailable("the circuit is open")
         if not known:
@@ -197,7 +206,7 @@ class Circuit:
         return known.get(self._faults, 0)
 
     @_forgiving
-    def leave(self, error=None):
+    def leave(self, error: NumberVerifyError | None = None) -> None:
         """Record how a call ended, if one was made: with ``error`` (a NumberVerifyError), or well."""
         if not self._has_entered:
             return
@@ -208,7 +217,7 @@ class Circuit:
         elif self._known:
             cache.delete_many([self._faults, self._probe])
 
-    def _count_fault(self):
+    def _count_fault(self) -> None:
         _calm.pop(self._name, None)
         cache.add(self._faults, 0, REMEMBERED)
         if _increment(self._faults) >= FAULTS_TO_OPEN:
@@ -216,7 +225,7 @@ class Circuit:
             cache.delete(self._probe)
 
 
-def _increment(key):
+def _increment(key: str) -> int:
     try:
         return cache.incr(key)
     except ValueError:  # it was evicted meanwhile
