@@ -11,7 +11,7 @@ class NumverifyConfig(AppConfig):
     verbose_name = _("Number verification")
     default_auto_field = "django.db.models.BigAutoField"
 
-    def ready(self):
+    def ready(self) -> None:
         """Do all that once the settings are read."""
         from django.contrib.auth.signals import user_logged_in  # noqa: PLC0415
 

@@ -1,25 +1,28 @@
 """System checks: what is wrong or unwise, and what to change."""
 
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
-from django.apps import apps
+from django.apps import AppConfig, apps
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.middleware import AuthenticationMiddleware
-from django.core.checks import Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import EmailField
+from django.db.models import EmailField, Field
 from django.shortcuts import resolve_url
 from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
-from django.urls import NoReverseMatch, get_resolver, reverse
+from django.urls import NoReverseMatch, URLResolver, get_resolver, reverse
 from django.utils.module_loading import import_string
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 from mozilla_django_oidc.middleware import SessionRefresh
 
 from . import conf, pages, routing
 from .backends import NumberVerificationBackend
-from .protocol.profiles import is_loopback
+from .protocol.profiles import Operator, is_loopback
 
 MIDDLEWARE = "numverify_django.middleware.NumberVerificationMiddleware"
 USERNAME_LENGTH = 32
@@ -27,20 +30,22 @@ AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 SSO_API = "mozilla_django_oidc.contrib.drf"  # by its name: Django REST framework may be missing
 PROVIDER = "oauth2_provider.backends"  # by its name as well
 
+AppConfigs = Sequence[AppConfig] | None
+
 
 @register(Tags.security)
-def check_settings(app_configs, **kwargs):
+def check_settings(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     """Report everything that is wrong in NUMVERIFY."""
     return [Error(problem.message, hint=problem.hint, id=f"numverify.{problem.code}") for problem in conf.problems()]
 
 
 @register(Tags.security)
-def check_installation(app_configs, **kwargs):
+def check_installation(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     """Report a missing or misplaced backend, middleware or URLconf."""
     return [*_check_backend(), *_check_middleware(), *_check_urls()]
 
 
-def _check_backend():
+def _check_backend() -> Iterator[CheckMessage]:
     listed = backends()
     ours = [index for index, backend in enumerate(listed) if issubclass(backend, NumberVerificationBackend)]
     if not ours:
@@ -57,12 +62,12 @@ def _check_backend():
         yield Warning("OAuth2Backend stands before the number verification backend.", hint=hint, id="numverify.W023")
 
 
-def _takes_bearers(backend):
+def _takes_bearers(backend: type) -> bool:
     """Tell whether it is django-oauth-toolkit's, which takes any login for its own where the request shows a token."""
     return any(part.__module__ == PROVIDER for part in backend.__mro__)
 
 
-def _check_middleware():
+def _check_middleware() -> Iterator[CheckMessage]:
     order = list(map(_part, django_settings.MIDDLEWARE))
     ours = [index for index, part in enumerate(order) if issubclass(part, import_string(MIDDLEWARE))]
     if not ours:
@@ -74,9 +79,9 @@ def _check_middleware():
 
 
 @register(Tags.security)
-def check_single_sign_on(app_configs, **kwargs):
+def check_single_sign_on(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     """Report parts of mozilla-django-oidc that take who logged in by SIM for its own: our backend is a subclass."""
-    found = []
+    found: list[CheckMessage] = []
     if any(_refreshes(_part(path)) for path in django_settings.MIDDLEWARE):
         hint = "In MIDDLEWARE put 'numverify_django.contrib.sso.SessionRefresh' in its place."
         text = "SessionRefresh of mozilla-django-oidc sends who logged in by SIM to the site's identity provider."
@@ -88,25 +93,25 @@ def check_single_sign_on(app_configs, **kwargs):
     return found
 
 
-def _refreshes(part):
+def _refreshes(part: type) -> bool:
     """Tell whether a middleware decides by the stock rule whose sessions are the identity provider's."""
     return getattr(part, "is_refreshable_url", None) is SessionRefresh.is_refreshable_url
 
 
-def _views(resolver):
+def _views(resolver: URLResolver) -> Iterator[Callable[..., Any]]:
     """Yield the views of a URLconf."""
     for pattern in resolver.url_patterns:
-        yield from _views(pattern) if hasattr(pattern, "url_patterns") else [pattern.callback]
+        yield from _views(pattern) if hasattr(pattern, "url_patterns") else [pattern.callback]  # type: ignore[arg-type]  # a URLResolver
 
 
-def _takes_tokens(view):
+def _takes_tokens(view: Callable[..., Any]) -> bool:
     """Tell whether a view of Django REST framework asks the stock class, which looks for a backend by itself."""
     classes = getattr(getattr(view, "cls", None), "authentication_classes", None) or ()
     return any(getattr(part.__init__, "__module__", "") == SSO_API for part in classes)
 
 
 @register(Tags.models)
-def check_user_model(app_configs, **kwargs):
+def check_user_model(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     """Report a user model of which ``create_user`` cannot make an account for an unknown number."""
     makers = [part for part in backends() if issubclass(part, NumberVerificationBackend)]
     is_ours = any(part.create_user is NumberVerificationBackend.create_user for part in makers)
@@ -121,14 +126,15 @@ def check_user_model(app_configs, **kwargs):
     return [Error(text, hint=hint, id="numverify.E026")]
 
 
-def _check_username(model):
-    if isinstance(model._meta.get_field(model.USERNAME_FIELD), EmailField):
+def _check_username(model: type[AbstractBaseUser]) -> Iterator[CheckMessage]:
+    username = model.USERNAME_FIELD  # type: ignore[attr-defined]  # the stubs leave it to subclasses
+    if isinstance(model._meta.get_field(username), EmailField):
         hint = "Override get_username in a backend of your own, or set NUMVERIFY['UNKNOWN_NUMBER'] to 'deny'."
-        text = f"New accounts get a random text for an address: {model.USERNAME_FIELD} of {model.__name__}."
+        text = f"New accounts get a random text for an address: {username} of {model.__name__}."
         yield Warning(text, hint=hint, id="numverify.W010")
 
 
-def _lacks_value(field, username):
+def _lacks_value(field: "Field[Any, Any]", username: str) -> bool:
     """Tell whether an account needs a value in this field that neither create_user nor the model gives."""
     if field.name == username:
         return (field.max_length or USERNAME_LENGTH) < USERNAME_LENGTH
@@ -138,17 +144,17 @@ def _lacks_value(field, username):
     return field.unique or not field.empty_strings_allowed
 
 
-def _operators():
+def _operators() -> tuple[Operator, ...]:
     """Return the operators that stand in the settings: no check asks a callable, which may read a database."""
     return () if conf.problems() else conf.get().listed
 
 
-def backends():
+def backends() -> list[type]:
     """Return the classes in AUTHENTICATION_BACKENDS; ``object`` stands for what cannot be imported."""
     return [_part(path) for path in django_settings.AUTHENTICATION_BACKENDS]
 
 
-def _part(path):
+def _part(path: str) -> type:
     """Return the class at ``path``, or ``object`` where there is none: that is for others to report."""
     try:
         found = import_string(path)
@@ -157,7 +163,7 @@ def _part(path):
     return found if isinstance(found, type) else object
 
 
-def _check_urls():
+def _check_urls() -> Iterator[CheckMessage]:
     try:
         reverse("numverify:callback")
     except NoReverseMatch:
@@ -188,14 +194,14 @@ def _check_urls():
         yield Error("NUMVERIFY['FALLBACK_URL'] is the name of no URL.", hint=hint, id="numverify.E025")
 
 
-def _is_without_its_app(name, app):
+def _is_without_its_app(name: str, app: str) -> bool:
     try:
         return bool(reverse(name)) and not apps.is_installed(app)
     except NoReverseMatch:
         return False
 
 
-def _check_callbacks(operators):
+def _check_callbacks(operators: Iterable[Operator]) -> Iterator[CheckMessage]:
     """Report an operator that is to answer where only another may (RFC 9700 4.4.2.2)."""
     for operator in operators:
         others = [other.name for other in operators if other is not operator]
@@ -207,9 +213,9 @@ def _check_callbacks(operators):
 
 
 @register(Tags.security)
-def check_sessions(app_configs, **kwargs):
+def check_sessions(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     """Report session settings that lose or replay logins."""
-    found = []
+    found: list[CheckMessage] = []
     if str(django_settings.SESSION_COOKIE_SAMESITE).lower() == "strict":
         hint = "Logins work, with one more page on the way back. SESSION_COOKIE_SAMESITE = 'Lax' needs none."
         found.append(Warning("SESSION_COOKIE_SAMESITE is 'Strict'.", hint=hint, id="numverify.W022"))
@@ -220,7 +226,7 @@ def check_sessions(app_configs, **kwargs):
 
 
 @register(Tags.security)
-def check_policy(app_configs, **kwargs):
+def check_policy(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     """Report a Content-Security-Policy under which browsers do not follow the login's form to the operator."""
     if conf.problems() or conf.get().redirect_mode != "redirect" or not any(map(_keeps_forms, _policies())):
         return []
@@ -229,7 +235,7 @@ def check_policy(app_configs, **kwargs):
     return [Warning(text, hint=hint, id="numverify.W032")]
 
 
-def _policies():
+def _policies() -> Iterator[Mapping[str, Any]]:
     """Yield what Django (6.0) and django-csp (4.0) send as the policy of every page: a dict of directives."""
     if "django.middleware.csp.ContentSecurityPolicyMiddleware" in django_settings.MIDDLEWARE:
         yield getattr(django_settings, "SECURE_CSP", None) or {}
@@ -238,14 +244,14 @@ def _policies():
         yield configured.get("DIRECTIVES") or {}
 
 
-def _keeps_forms(policy):
+def _keeps_forms(policy: Mapping[str, Any]) -> bool:
     allowed = policy.get("form-action")
     allowed = [allowed] if isinstance(allowed, str) else allowed
     return isinstance(allowed, list | tuple | set) and set(allowed) == {"'self'"}
 
 
 @register(Tags.security)
-def check_hosts(app_configs, **kwargs):
+def check_hosts(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     """Report one REDIRECT_URI for sites that are told apart by their hosts, each with a session cookie of its own."""
     is_by_host = apps.is_installed("django.contrib.sites") and not getattr(django_settings, "SITE_ID", None)
     bound = [operator.name for operator in _operators() if operator.redirect_uri]
@@ -258,7 +264,7 @@ def check_hosts(app_configs, **kwargs):
 
 
 @register(Tags.caches, deploy=True)
-def check_cache(app_configs, **kwargs):
+def check_cache(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     """Report a default cache that each worker has for itself."""
     if not django_settings.CACHES["default"]["BACKEND"].endswith(("LocMemCache", "DummyCache")):
         return []
@@ -267,12 +273,12 @@ def check_cache(app_configs, **kwargs):
 
 
 @register(Tags.security, deploy=True)
-def check_choices(app_configs, **kwargs):
+def check_choices(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     """Report the ways in which a site chose less than the safe default."""
     if conf.problems():
         return []
     settings = conf.get()
-    found = []
+    found: list[CheckMessage] = []
     if "PEPPERS" not in django_settings.NUMVERIFY:
         hint = (
             "Set NUMVERIFY['PEPPERS'] to a list of one random string of 32 characters or more: with a new SECRET_KEY "
@@ -293,7 +299,7 @@ def check_choices(app_configs, **kwargs):
     return [*found, *_check_mix_up(settings.listed)]
 
 
-def _check_mix_up(operators):
+def _check_mix_up(operators: Iterable[Operator]) -> Iterator[CheckMessage]:
     """Warn where several answer at one callback, and an answer need not say whose it is."""
     sharing = [operator for operator in operators if not _answers_at_callback_of(operator.name, operator)]
     for operator in sharing if len(sharing) > 1 else ():
@@ -307,14 +313,14 @@ def _check_mix_up(operators):
             yield Warning(text, hint=hint, id="numverify.W009")
 
 
-def _answers_at_callback_of(name, operator):
+def _answers_at_callback_of(name: str, operator: Operator) -> bool:
     try:
         return routing.is_own_callback(operator.redirect_uri, name)
     except NoReverseMatch:  # E023 says so
         return False
 
 
-def _check_operator(operator):
+def _check_operator(operator: Operator) -> Iterator[CheckMessage]:
     where = f"NUMVERIFY['OPERATORS']['{operator.name}']"
     if operator.issuer and is_loopback(urlsplit(operator.issuer).hostname):
         hint = "Set ISSUER to the operator's: this one is a sandbox, which vouches for any number."

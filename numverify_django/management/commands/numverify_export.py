@@ -2,8 +2,9 @@
 
 import json
 import os
+from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
 from ..person import PersonCommand
@@ -14,12 +15,12 @@ class Command(PersonCommand):
 
     help = "Write all that is stored of a person as JSON: every field of every row."
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         """Add NUMBER and --output."""
         super().add_arguments(parser)
         parser.add_argument("--output", metavar="FILE", help="a new file, which its owner alone can read")
 
-    def handle(self, *args, number, output, **options):
+    def handle(self, *args: Any, number: str, output: str | None, **options: Any) -> None:
         """Write it to standard output, or to a new file."""
         person = self.person(number)
         if not person.count().total():

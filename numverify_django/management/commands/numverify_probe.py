@@ -1,14 +1,16 @@
 """``manage.py numverify_probe OPERATOR``: what is right and what is wrong with an operator, before somebody logs in."""
 
 import difflib
+from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import NoReverseMatch, reverse
 
 from numverify_django import conf, routing
 from numverify_django.probe import asking, rows
 from numverify_django.protocol.exceptions import Misconfigured
+from numverify_django.protocol.profiles import Operator
 
 HELP = """
 Say what is right and what is wrong in the settings of one operator, by asking it. It is asked, once each: its discovery
@@ -23,13 +25,13 @@ class Command(BaseCommand):
 
     help = " ".join(HELP.split())
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         """Add OPERATOR and --redirect-uri."""
         parser.add_argument("operator", metavar="OPERATOR", help="its name in NUMVERIFY['OPERATORS']")
         text = "the callback that it knows, where REDIRECT_URI is not set (default: of the first of ALLOWED_HOSTS)"
         parser.add_argument("--redirect-uri", metavar="URL", help=text)
 
-    def handle(self, *args, operator, redirect_uri, **options):
+    def handle(self, *args: Any, operator: str, redirect_uri: str | None, **options: Any) -> None:
         """Print the table."""
         asked, others = configured(operator)
         path = callback_path()
@@ -46,7 +48,7 @@ class Command(BaseCommand):
             raise CommandError(f"{wrong} of {len(table)} are wrong.")
 
 
-def configured(name):
+def configured(name: str) -> tuple[Operator, list[Operator]]:
     """Return the operator called ``name`` and the list of the others, or raise CommandError."""
     try:
         operators = {operator.name: operator for operator in conf.get().operators}
@@ -59,12 +61,12 @@ def configured(name):
     raise CommandError(f"There is no operator of this name. {hint}")
 
 
-def has_own_callback(operator):
+def has_own_callback(operator: Operator) -> bool:
     """Tell whether ``operator`` answers where no other does."""
     return routing.is_own_callback(operator.redirect_uri, operator.name)
 
 
-def callback_path():
+def callback_path() -> str:
     """Return the path of the callback of all, or raise CommandError."""
     try:
         return reverse("numverify:callback")
@@ -72,7 +74,7 @@ def callback_path():
         raise CommandError("The URLs of numverify_django are not included: see numverify.E023.") from None
 
 
-def guessed(path):
+def guessed(path: str) -> str:
     """Return the URL of ``path`` on this site, or raise CommandError where nothing tells its host."""
     hosts = [host for host in settings.ALLOWED_HOSTS if not host.startswith((".", "*"))]
     if not hosts:

@@ -2,12 +2,14 @@
 
 import argparse
 import math
+from collections.abc import Iterable
+from typing import Any, Self
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser, OutputWrapper
 from django.utils import timezone
 
 from numverify_django import models, pruning, rollup
-from numverify_django.pruning import DELETED, ENDED, ERASED
+from numverify_django.pruning import DELETED, ENDED, ERASED, Chore
 
 WIDTH = 40  # of the bar
 
@@ -17,14 +19,14 @@ class Command(BaseCommand):
 
     help = "End verification attempts that nobody finished, and delete those older than NUMVERIFY['RETENTION_DAYS']."
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         """Add --seconds and --dry-run."""
         parser.add_argument("--seconds", type=duration, help="stop after so many; the next run goes on")
         parser.add_argument(
             "--dry-run", action="store_true", help="say what would be ended and deleted, change nothing"
         )
 
-    def handle(self, *args, seconds, dry_run, verbosity, **options):
+    def handle(self, *args: Any, seconds: float | None, dry_run: bool, verbosity: int, **options: Any) -> None:
         """Prune, and tell what was done; a verbosity of 0 tells nothing."""
         now = timezone.now()
         chores = models.chores(now)
@@ -37,12 +39,12 @@ class Command(BaseCommand):
             rest = "" if is_complete else " Time is up: the next run goes on."
             self.stdout.write(f"Rows ended: {done[ENDED]}, erased: {done[ERASED]}, deleted: {done[DELETED]}.{rest}")
 
-    def _tell(self, chores):
+    def _tell(self, chores: Iterable[Chore]) -> None:
         for chore in chores:
             self.stdout.write(f"{chore.rows.model._meta.label}: {chore.rows.count()} would be {chore.verb}.")
 
 
-def duration(text):
+def duration(text: str) -> float:
     """Return the seconds above 0 that ``text`` says, or raise ArgumentTypeError."""
     try:
         seconds = float(text)
@@ -56,26 +58,26 @@ def duration(text):
 class Bar:
     """How far ``chores`` are, on a terminal; no cron job mails it."""
 
-    def __init__(self, stream, chores):
+    def __init__(self, stream: OutputWrapper, chores: Iterable[Chore]) -> None:
         self._stream = stream
         self._total = sum(chore.rows.count() for chore in chores) if stream.isatty() else 0
         self._done = 0
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         """Return the bar."""
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         """Wipe it."""
         self._write("")
 
-    def advance(self, count):
+    def advance(self, count: int) -> None:
         """Show that ``count`` more rows are done."""
         self._done += count
         part = min(1, self._done / (self._total or 1))
         self._write(f"[{'#' * round(part * WIDTH):{WIDTH}}] {part:4.0%}")
 
-    def _write(self, text):
+    def _write(self, text: str) -> None:
         if self._total:
             self._stream.write(f"\r{text:{WIDTH + 8}}\r", style_func=str, ending="")
             self._stream.flush()

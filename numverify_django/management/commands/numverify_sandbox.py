@@ -3,8 +3,9 @@
 import signal
 import subprocess
 import sys
+from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 
 
 class Command(BaseCommand):
@@ -13,11 +14,11 @@ class Command(BaseCommand):
     help = "Run an operator to develop against, on this machine only."
     requires_system_checks = []
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         """Add --port."""
         parser.add_argument("--port", type=int, default=9091, help="the port to listen on (default: 9091)")
 
-    def handle(self, *args, port, **options):
+    def handle(self, *args: Any, port: int, **options: Any) -> None:
         """Run it, and end with its exit code."""
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # else the sandbox would outlive us
         command = [sys.executable, "-m", "numverify_django.sandbox", "--port", str(port)]
