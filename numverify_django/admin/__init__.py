@@ -2,14 +2,17 @@
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters, ShowFacets
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponseRedirect, StreamingHttpResponse
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
@@ -33,7 +36,7 @@ __all__ = [
 EXPORTS_SHOWN = 5
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs alone
     """An admin of records: also a superuser makes none and changes none."""
 
     show_full_result_count = False
@@ -46,19 +49,19 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     class Media:
         css = STYLE
 
-    def get_changelist(self, request, **kwargs):
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         """Return what pages by date: ``ordering`` is one, and the primary key."""
         return KeysetChangeList
 
-    def has_add_permission(self, request):
+    def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse."""
         return False
 
-    def has_change_permission(self, request, obj=None):
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Refuse."""
         return False
 
-    def lookup_allowed(self, lookup, value, request):
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Allow the filters alone: what is hidden or masked is not guessed by filtering, nor put into an address."""
         return lookup in self.lookups
 
@@ -72,11 +75,13 @@ class AuditAdmin(AuditColumns, ReadOnlyAdmin):
     ordering = ["-created_at", "-id"]
     readonly_fields = ["shown", "kept"]
 
-    def has_delete_permission(self, request, obj=None):
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Refuse: old rows are deleted by ``numverify_prune``."""
         return False
 
-    def get_search_results(self, request, queryset, search_term):
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
         """Find a reference as people quote it; numbers are not searched here, they would stand in URLs."""
         plain = re.sub("[^A-Z0-9]", "", search_term.upper())[-REFERENCE_LENGTH:]
         return super().get_search_results(request, queryset, plain)
@@ -98,13 +103,13 @@ class VerificationAttemptAdmin(AttemptColumns, AuditAdmin):
         (_("What happened"), {"fields": ["created_at", "claimed_at", "ended_at", "hops", "quote"]}),
     ]
 
-    def has_export_permission(self, request):
+    def has_export_permission(self, request: HttpRequest) -> bool:
         """Tell whether the audit may be taken away: a permission of its own."""
         return self.has_view_permission(request) and request.user.has_perm(
             f"{self.opts.app_label}.export_{self.opts.model_name}"
         )
 
-    def get_urls(self):
+    def get_urls(self) -> list[URLPattern]:
         """Add the pages of our own."""
         own = {"summary": self.summary_view, "search": self.search_view, "export": self.export_view}
         wrap = self.admin_site.admin_view
@@ -112,15 +117,15 @@ class VerificationAttemptAdmin(AttemptColumns, AuditAdmin):
             super().get_urls()
         )
 
-    def changelist_view(self, request, extra_context=None):
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list, and above it the last day in short."""
         self._require(self.has_view_permission(request))
-        context = {"may_export": self.has_export_permission(request)}
+        context: dict[str, Any] = {"may_export": self.has_export_permission(request)}
         if not request.GET:
             context["in_short"] = figures.in_short(summary.get("24h"))
         return super().changelist_view(request, context | (extra_context or {}))
 
-    def summary_view(self, request):
+    def summary_view(self, request: HttpRequest) -> HttpResponse:
         """Show the audit in sum."""
         self._require(self.has_view_permission(request))
         window = request.GET.get("window")
@@ -140,7 +145,7 @@ class VerificationAttemptAdmin(AttemptColumns, AuditAdmin):
     @method_decorator(require_POST)
     @method_decorator(sensitive_post_parameters())
     @sensitive_variables()
-    def search_view(self, request):
+    def search_view(self, request: HttpRequest) -> HttpResponse:
         """Lead to the attempts of a number or reference that was posted; the address has no number."""
         self._require(self.has_view_permission(request))
         term = request.POST.get("term", "")
@@ -154,7 +159,7 @@ class VerificationAttemptAdmin(AttemptColumns, AuditAdmin):
         return HttpResponseRedirect(self._list_url())
 
     @method_decorator(require_POST)
-    def export_view(self, request):
+    def export_view(self, request: HttpRequest) -> HttpResponseRedirect | StreamingHttpResponse:
         """Send the attempts of the list, as its address filters them, once that is on record."""
         self._require(self.has_export_permission(request))
         began = timezone.now()
@@ -163,30 +168,30 @@ class VerificationAttemptAdmin(AttemptColumns, AuditAdmin):
         except IncorrectLookupParameters:
             return HttpResponseRedirect(self._list_url())
         attempts = changelist.queryset.filter(created_at__lte=began)
-        export.record(request.user, attempts.count(), _filters_of(changelist))
+        export.record(request.user, attempts.count(), _filters_of(changelist))  # type: ignore[arg-type]  # who may is signed in
         response = StreamingHttpResponse(export.lines(attempts), content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = (
             f'attachment; filename="verification-attempts-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.csv"'
         )
         return response
 
-    def _require(self, is_allowed):
+    def _require(self, is_allowed: bool) -> None:
         if not is_allowed:
             raise PermissionDenied
 
-    def _url_name(self, page):
+    def _url_name(self, page: str) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_{page}"
 
-    def _list_url(self):
+    def _list_url(self) -> str:
         return reverse(f"admin:{self._url_name('changelist')}", current_app=self.admin_site.name)
 
 
-def _filters_of(changelist):
+def _filters_of(changelist: ChangeList) -> str:
     """Return what ``changelist`` is filtered by, as text without anything that somebody typed."""
     found = [f"{title}: {choice}" for title, choice in filters.chosen(changelist)]
     if changelist.query:
         found.append(f"{_('reference')}: {search.reference_in(changelist.query) or '?'}")
-    return "; ".join(found) or _("all attempts")
+    return "; ".join(found) or str(_("all attempts"))
 
 
 @admin.register(VerifiedNumber)
@@ -195,6 +200,6 @@ class VerifiedNumberAdmin(NumberColumns, ReadOnlyAdmin):
 
     list_display = ["masked", "user", "operator", "first_verified_at", "last_verified_at"]
     list_select_related = ["user"]
-    fields = list_display
+    fields = list_display  # type: ignore[assignment]  # only names
     readonly_fields = ["masked"]
     ordering = ["-first_verified_at", "-id"]

@@ -1,9 +1,13 @@
 """The audit as CSV: row by row, masked, harmless to a spreadsheet, and on record."""
 
 import csv
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from django.contrib.admin.models import ADDITION, LogEntry
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from ..models import VerificationAttempt
@@ -19,11 +23,11 @@ DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet takes f
 class _Line:
     """A file that returns what is written to it."""
 
-    def write(self, text):
+    def write(self, text: str) -> str:
         return text
 
 
-def lines(attempts):
+def lines(attempts: QuerySet[VerificationAttempt]) -> Iterator[str]:
     """Yield the lines of a CSV file with ``attempts`` (a queryset), which is read in chunks as they are sent."""
     write = csv.writer(_Line()).writerow
     yield write([*COLUMNS, "number", *(f"{hop}_ms" for hop in HOPS)])
@@ -31,11 +35,11 @@ def lines(attempts):
         yield write([_cell(value) for value in _values(row)])
 
 
-def _values(row):
+def _values(row: Mapping[str, Any]) -> list[Any]:
     return [*(row[name] for name in COLUMNS), mask(row["number_shown"]), *map(row["timings"].get, HOPS)]
 
 
-def _cell(value):
+def _cell(value: Any) -> str:
     """Return ``value`` as the text of a cell that no spreadsheet takes for a formula."""
     if value is None:
         return ""
@@ -43,7 +47,7 @@ def _cell(value):
     return f"'{text}" if text.startswith(DANGEROUS) else text
 
 
-def record(user, count, filters):
+def record(user: AbstractBaseUser, count: int, filters: str) -> None:
     """Put on record that ``user`` exported ``count`` attempts; ``filters`` (text) holds no number."""
     LogEntry.objects.create(
         user_id=user.pk,
@@ -54,7 +58,7 @@ def record(user, count, filters):
     )
 
 
-def recorded(most):
+def recorded(most: int) -> QuerySet[LogEntry]:
     """Return the last exports, ``most`` of them at most, newest first."""
     kind = ContentType.objects.get_for_model(VerificationAttempt)
     exports = LogEntry.objects.filter(content_type=kind, object_id=None, action_flag=ADDITION)

@@ -1,5 +1,7 @@
 """A Summary as the admin shows it: texts in the reader's language, and links to the attempts that are meant."""
 
+from collections import Counter
+from typing import Any
 from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _
@@ -11,9 +13,13 @@ from .drawing import figure, milliseconds, percent
 NAMES = dict(REASONS)
 
 
-def in_short(found):
+def in_short(found: summary.Summary | None) -> dict[str, Any] | None:
     """Return what a line tells of the Summary ``found``, or None where there is none."""
-    return found and {
+    return None if found is None else _in_short(found)
+
+
+def _in_short(found: summary.Summary) -> dict[str, Any]:
+    return {
         "title": summary.WINDOWS[found.window].title,
         "counted_at": found.counted_at,
         "attempts": figure(sum(found.total.values())),
@@ -21,16 +27,16 @@ def in_short(found):
     }
 
 
-def of(found, list_url):
+def of(found: summary.Summary | None, list_url: str) -> dict[str, Any] | None:
     """Return what a page tells of it, with links to ``list_url``, where the attempts are listed; None of nothing."""
+    if found is None:
+        return None
 
-    def link(**filters):
+    def link(**filters: str) -> str:
         return f"{list_url}?{urlencode(filters | {'since': found.window})}"
 
-    if not found:
-        return None
     moments = found.by_moment()
-    return in_short(found) | {
+    return _in_short(found) | {
         "url": link(),
         "chart": drawing.chart(moments, _("Attempts by time and outcome; the table has the figures")),
         "table": _table(found.total, moments),
@@ -39,7 +45,7 @@ def of(found, list_url):
     }
 
 
-def _table(total, moments):
+def _table(total: Counter[str], moments: drawing.Moments) -> dict[str, Any]:
     """Return the outcomes that occur, and for each moment its name, its attempts and those of each outcome."""
     outcomes = [outcome for outcome in drawing.STACKED if total[outcome]]
     rows = [
@@ -49,7 +55,7 @@ def _table(total, moments):
     return {"badges": list(map(drawing.badge, outcomes)), "rows": rows}
 
 
-def _operator(name, counts, median, late, url):
+def _operator(name: str, counts: Counter[str], median: int | None, late: int | None, url: str) -> dict[str, Any]:
     return {
         "name": name,
         "url": url,

@@ -5,10 +5,11 @@ import logging
 import math
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from itertools import groupby
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.core.cache import cache
@@ -17,6 +18,9 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import rollup
 from ..models import Outcome
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +32,7 @@ REASONS_MAX = 10
 class Window(NamedTuple):
     """A span of time up to now, and how the hour or day of a moment in it is named."""
 
-    title: str
+    title: "_StrPromise"
     length: timedelta
     name: str
 
@@ -39,7 +43,7 @@ WINDOWS = {
     "30d": Window(_("30 days"), timedelta(days=30), "%Y-%m-%d"),
 }
 # What the rows of a Summary hold: whatever else a cache returns is none of ours.
-SHAPES = {
+SHAPES: dict[str, tuple[type, ...]] = {
     "moments": (str, str, int),
     "operators": (str, str, int),
     "reasons": (str, int),
@@ -57,12 +61,12 @@ class Summary:
 
     window: str
     at: float
-    moments: list
-    operators: list
-    reasons: list
-    times: list
+    moments: list[tuple[str, str, int]]
+    operators: list[tuple[str, str, int]]
+    reasons: list[tuple[str, int]]
+    times: list[tuple[str, int, int]]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.window not in WINDOWS or type(self.at) is not float or not math.isfinite(self.at):
             raise ValueError("no summary")
         for name, shape in SHAPES.items():
@@ -70,38 +74,38 @@ class Summary:
                 raise ValueError("no summary")
 
     @property
-    def counted_at(self):
+    def counted_at(self) -> datetime:
         """When it was counted, as Django shows times."""
         zone = timezone.get_current_timezone() if settings.USE_TZ else None
         return datetime.fromtimestamp(self.at, zone)
 
     @property
-    def total(self):
+    def total(self) -> Counter[str]:
         """How many attempts of each outcome there were."""
         return _sums((outcome, count) for operator, outcome, count in self.operators)
 
-    def by_moment(self):
+    def by_moment(self) -> list[tuple[str, Counter[str]]]:
         """Return (name, attempts by outcome) for every hour or day of the window, oldest first."""
-        known = defaultdict(Counter)
+        known: dict[str, Counter[str]] = defaultdict(Counter)
         for name, outcome, count in self.moments:
             if outcome in Outcome.values:
                 known[name][outcome] += count
         return [(name, known[name]) for name in _names(WINDOWS[self.window], self.at)]
 
-    def by_operator(self):
+    def by_operator(self) -> list[tuple[str, Counter[str], int | None, int | None]]:
         """Return (operator, attempts by outcome, median, 95th percentile) for each; None where no time is known."""
         times = {operator: spent for operator, *spent in self.times}
         rows = groupby(sorted(self.operators), key=lambda row: row[0])
         return [(name, _sums(row[1:] for row in group), *times.get(name, (None, None))) for name, group in rows]
 
 
-def success_rate(counts):
+def success_rate(counts: Counter[str]) -> float | None:
     """Return which share of the attempts that are over was verified (0 to 1), or None where none is."""
     over = sum(counts.values()) - counts[Outcome.PENDING]
     return counts[Outcome.VERIFIED] / over if over else None
 
 
-def get(window):
+def get(window: str) -> Summary | None:
     """Return the Summary of ``window``, or None while another worker counts: waiting would tie up this one too."""
     found = known(window)
     if found is None and _is_my_turn(window):
@@ -113,7 +117,7 @@ def get(window):
     return found
 
 
-def known(window):
+def known(window: str) -> Summary | None:
     """Return the Summary that the cache has, or None: what is old or broken is none."""
     text = _careful(cache.get, _key(window))
     try:
@@ -123,10 +127,11 @@ def known(window):
     return found if found.window == window and abs(time.time() - found.at) < FRESH else None
 
 
-def count(window):
+def count(window: str) -> Summary:
     """Return the Summary of ``window`` as of now."""
     now, end = timezone.now(), time.time()
-    moments, operators, reasons, times = Counter(), Counter(), Counter(), defaultdict(Counter)
+    moments, operators, reasons = Counter[tuple[str, str]](), Counter[tuple[str, str]](), Counter[str]()
+    times: dict[str, Counter[int]] = defaultdict(Counter)
     for hour in rollup.hours(since(window, now), now):
         name = _local(hour.began_at).strftime(WINDOWS[window].name)
         for operator, outcome, reason, attempts in hour.counts:
@@ -140,19 +145,19 @@ def count(window):
     return Summary(window, end, _rows(moments), _rows(operators), common, list(_percentiles(times)))
 
 
-def since(window, now):
+def since(window: str, now: datetime) -> datetime:
     """Return when ``window`` begins: with a whole hour."""
     return rollup.whole(now - WINDOWS[window].length)
 
 
-def _percentiles(times):
+def _percentiles(times: Mapping[str, Counter[int]]) -> Iterator[tuple[str, int, int]]:
     """Yield (operator, median, 95th percentile) of ``times``: a Counter of milliseconds by operator."""
     for operator, often in sorted(times.items()):
         ordered = sorted(often.items())
         yield operator, _percentile(ordered, 0.5), _percentile(ordered, 0.95)
 
 
-def _percentile(times, share):
+def _percentile(times: list[tuple[int, int]], share: float) -> int:
     """Return the least time that ``share`` of all do not exceed; ``times`` are (time, how often), ascending."""
     left = math.ceil(share * sum(often for time, often in times))
     for spent, often in times:
@@ -162,7 +167,7 @@ def _percentile(times, share):
     raise ValueError("of nothing there is no percentile")
 
 
-def _names(window, end):
+def _names(window: Window, end: float) -> list[str]:
     """Return the names of the hours or days of ``window``, oldest first; those of an hour that comes twice are one."""
     zone, hours = _zone(), int(window.length.total_seconds() // 3600)
     last = end // 3600 * 3600 if zone else end  # the roll-up's hours are UTC's: elsewhere they may begin at half past
@@ -170,40 +175,40 @@ def _names(window, end):
     return list(dict.fromkeys(moment.strftime(window.name) for moment in moments))
 
 
-def _local(hour):
+def _local(hour: datetime) -> datetime:
     return hour.astimezone(_zone()) if settings.USE_TZ else hour
 
 
-def _zone():
+def _zone() -> tzinfo | None:
     """Return the site's time zone: all who share the cache share its days."""
     return timezone.get_default_timezone() if settings.USE_TZ else None
 
 
-def _rows(counter):
+def _rows(counter: Counter[tuple[str, str]]) -> list[tuple[str, str, int]]:
     return [(*names, count) for names, count in counter.items()]
 
 
-def _numbers(row):
+def _numbers(row: Iterable[Any]) -> list[int]:
     return [value for value in row if type(value) is int]
 
 
-def _sums(pairs):
-    found = Counter()
+def _sums(pairs: Iterable[tuple[str, int]]) -> Counter[str]:
+    found = Counter[str]()
     for name, count in pairs:
         found[name] += count
     return found
 
 
-def _is_my_turn(window):
+def _is_my_turn(window: str) -> bool:
     is_mine = _careful(cache.add, _key(window, "turn"), True, PATIENCE)
     return is_mine is not False  # a cache that is down keeps nobody from counting
 
 
-def _key(window, what="summary"):
+def _key(window: str, what: str = "summary") -> str:
     return f"numverify_django.{what}.{window}"
 
 
-def _careful(act, *args):
+def _careful(act: Callable[..., Any], *args: Any) -> Any:
     """Return what ``act`` of the cache returns, or None where it fails: each backend has errors of its own."""
     try:
         return act(*args)
