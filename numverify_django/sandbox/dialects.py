@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .state import UNKNOWN, UNSET
 
@@ -24,7 +25,7 @@ class Problem:
 class Refused(Exception):
     """The request gets a Problem for an answer."""
 
-    def __init__(self, problem):
+    def __init__(self, problem: Problem) -> None:
         super().__init__(problem.code)
         self.problem = problem
 
@@ -70,7 +71,7 @@ class Dialect:
     name: str
     roots: tuple[str, ...]
     scopes: tuple[str, str] = CAMARA_SCOPES
-    identifiers: Mapping[str, re.Pattern]
+    identifiers: Mapping[str, re.Pattern[str]]
     device: bool = False
     share_path: str = "/device-phone-number"
     share_method: str = "GET"
@@ -78,10 +79,10 @@ class Dialect:
     share_errors_have_a_body: bool = True
     off_network: Problem = NO_MOBILE_NETWORK
     cannot_tell: Problem
-    correlator: re.Pattern = re.compile(r".*")
+    correlator: re.Pattern[str] = re.compile(r".*")
 
     @property
-    def plus_is_optional(self):
+    def plus_is_optional(self) -> bool:
         """Whether a number may come, and be hashed, without its plus."""
         return "hashedPhoneNumber" in self.identifiers and self.identifiers["phoneNumber"] is PLUS_OPTIONAL
 
@@ -145,6 +146,8 @@ DIALECTS = (
 )
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
 
+Verdict = bool | Problem | str  # the text is NOT_JSON
+
 
 @dataclass(frozen=True, slots=True)
 class Digit:
@@ -152,7 +155,7 @@ class Digit:
 
     digit: str
     text: str
-    answer: Callable  # of a Dialect, to True, False, a Problem or NOT_JSON
+    answer: Callable[[Dialect], Verdict]
     delay: float = 0
 
 
@@ -173,7 +176,7 @@ DIGITS = (
 BY_DIGIT = {digit.digit: digit for digit in DIGITS}
 
 
-def read_identifier(dialect, body):
+def read_identifier(dialect: Dialect, body: object) -> tuple[str, str]:
     """Return the name and value of what a verify body asks about, or raise Refused with INVALID_ARGUMENT."""
     if not isinstance(body, dict):
         raise Refused(INVALID_ARGUMENT)
@@ -187,13 +190,13 @@ def read_identifier(dialect, body):
     return names[0], value
 
 
-def check_device(body):
+def check_device(body: dict[str, Any]) -> None:
     """Raise Refused unless the body's ``device``, where there is one, has the form that the specification gives it."""
     if not _fits(body.get("device", {}), DEVICE):
         raise Refused(INVALID_ARGUMENT)
 
 
-def judge(dialect, sim, name, value):
+def judge(dialect: Dialect, sim: str, name: str, value: str) -> tuple[Verdict, float]:
     """Return what verify answers about an identifier, and after how many seconds: True, False, Problem or NOT_JSON."""
     if sim == UNKNOWN or (sim == UNSET and name == "hashedPhoneNumber"):
         return dialect.cannot_tell, 0
@@ -206,7 +209,7 @@ def judge(dialect, sim, name, value):
     return value.lower() in spellings, 0
 
 
-def _fits(value, form):
+def _fits(value: object, form: type | dict[str, Any]) -> bool:
     if isinstance(form, dict):
         return isinstance(value, dict) and all(key in form and _fits(value[key], form[key]) for key in value)
     return isinstance(value, form) and not isinstance(value, bool)

@@ -2,18 +2,23 @@
 
 import threading
 import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
-class Expiring:
+class Expiring(Generic[Key, Value]):
     """A mapping for many threads whose entries live ``lifetime`` seconds and are given away once."""
 
-    def __init__(self, lifetime, clock=time.monotonic):
+    def __init__(self, lifetime: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.lifetime = lifetime
         self._clock = clock
         self._lock = threading.Lock()
-        self._entries = {}
+        self._entries: dict[Key, tuple[float, Value]] = {}
 
-    def put(self, key, value):
+    def put(self, key: Key, value: Value) -> bool:
         """Keep ``value``; tell whether ``key`` was new."""
         with self._lock:
             self._forget_expired()
@@ -21,23 +26,23 @@ class Expiring:
             self._entries[key] = (self._clock() + self.lifetime, value)
             return is_new
 
-    def take(self, key):
+    def take(self, key: Key) -> Value | None:
         """Return the value and forget it, so that one caller alone gets it; None if it is unknown or expired."""
         with self._lock:
             self._forget_expired()
             return self._entries.pop(key, (None, None))[1]
 
-    def __contains__(self, key):
+    def __contains__(self, key: Key) -> bool:
         with self._lock:
             self._forget_expired()
             return key in self._entries
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget everything."""
         with self._lock:
             self._entries.clear()
 
-    def _forget_expired(self):
+    def _forget_expired(self) -> None:
         # Entries of one lifetime stand in the order of their expiry: stop at the first that lives.
         now = self._clock()
         for key in list(self._entries):

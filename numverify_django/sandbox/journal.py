@@ -4,6 +4,7 @@ import re
 import threading
 from collections import deque
 from dataclasses import asdict, dataclass
+from typing import Any
 
 LIMIT = 500
 CUT = "…"
@@ -64,61 +65,61 @@ class Entry:
     correlator: str | None
     connection: str
     note: str
-    query: dict
-    body: dict
-    headers: list
+    query: dict[str, Any]
+    body: dict[str, Any]
+    headers: list[str]
 
 
 class Journal:
     """The last requests, oldest first, kept by many threads; clearing it begins a new page."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self.page = 0
-        self._entries = deque(maxlen=LIMIT)
+        self._entries: deque[Entry] = deque(maxlen=LIMIT)
 
-    def add(self, entry, page):
+    def add(self, entry: Entry, page: int) -> None:
         """Keep ``entry`` of a request that began on ``page``, if that is the present one; the oldest goes."""
         with self._lock:
             if page == self.page:
                 self._entries.append(entry)
 
-    def entries(self):
+    def entries(self) -> list[dict[str, Any]]:
         """Return the entries as JSON objects, oldest first."""
         with self._lock:
             return [asdict(entry) for entry in self._entries]
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget all entries, and those of requests that are under way."""
         with self._lock:
             self.page += 1
             self._entries.clear()
 
 
-def hop_of(path):
+def hop_of(path: str) -> str | None:
     """Return the hop that ``path`` belongs to, or None."""
     return HOP_BY_SEGMENT.get(path.rstrip("/").rpartition("/")[2])
 
 
-def summary(values):
+def summary(values: object) -> dict[str, Any]:
     """Return ``values`` (a parsed query, form or JSON body) with secrets cut and numbers masked."""
     if not isinstance(values, dict):
         return {}
     return {name if NAME.fullmatch(name) else CUT: _summary_of(name, value) for name, value in values.items()}
 
 
-def clean(text):
+def clean(text: str) -> str:
     """Return ``text`` on one line, short, and with numbers masked to their last two digits."""
     printable = "".join(character if character.isprintable() else "?" for character in text)
     return DIGITS.sub(lambda match: masked(match[0]), printable)[:LONGEST]
 
 
-def masked(number):
+def masked(number: str) -> str:
     """Return the last two characters of ``number`` behind three dots."""
     return f"•••{number[-2:]}"
 
 
-def _summary_of(name, value):
+def _summary_of(name: str, value: object) -> str | dict[str, Any]:
     if isinstance(value, dict):
         return summary(value)
     if name not in SHOWN:

@@ -23,14 +23,14 @@ class Wanted(NamedTuple):
     scopes: frozenset[str]
 
 
-def parse(text):
+def parse(text: str | None) -> Wanted:
     """Return what the scope parameter ``text`` asks for, in either spelling."""
     values = [value for joined in (text or "").split() for value in joined.split("#") if value]
     purposes = tuple(value for value in values if value.startswith("dpv:"))
     return Wanted(purposes, frozenset(values) - frozenset(purposes))
 
 
-def fault_in(text):
+def fault_in(text: str | None) -> str | None:
     """Return in a few words why the scope parameter ``text`` is refused, or None."""
     wanted = parse(text)
     if len(wanted.purposes) != 1:

@@ -2,8 +2,9 @@
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
 
 HOPS = ("discovery", "jwks", "authorize", "token", "verify", "share")
 WIFI, UNSET, CONSENT, UNKNOWN = None, "unset", "consent", "unknown"
@@ -12,22 +13,22 @@ HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 ERROR_CODE = re.compile(r"[a-z0-9_]{1,64}")
 
 
-def _is_number(value, low, high):
+def _is_number(value: object, low: int, high: int) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
-def _is_header(value):
+def _is_header(value: object) -> bool:
     return isinstance(value, str) and value.isprintable() and value.isascii()
 
 
-def _is_headers(value):
+def _is_headers(value: object) -> bool:
     return isinstance(value, Mapping) and all(
         HEADER_NAME.fullmatch(name) and _is_header(text) for name, text in value.items()
     )
 
 
 # What each key of a fault takes: a test of its value, and the same in words.
-FAULT_VALUES = {
+FAULT_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "endpoint": (lambda value: value in HOPS, f"one of {', '.join(HOPS)}"),
     "status": (lambda value: isinstance(value, int) and _is_number(value, 200, 599), "an integer from 200 to 599"),
     "body": (lambda value: isinstance(value, str | dict | list), "a string, an object or a list"),
@@ -46,16 +47,16 @@ class Fault:
 
     endpoint: str
     status: int | None = None
-    body: str | dict | list | None = None
+    body: str | dict[str, Any] | list[Any] | None = None
     content_type: str | None = None
-    headers: Mapping = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0
     drop: bool = False
     error: str | None = None
     times: int | None = 1
 
     @classmethod
-    def parse(cls, values):
+    def parse(cls, values: object) -> Self:
         """Return the fault that a JSON object describes, or raise ValueError with what is wrong in it."""
         if not isinstance(values, Mapping) or "endpoint" not in values:
             raise ValueError("fault: null, or an object with an endpoint")
@@ -67,7 +68,7 @@ class Fault:
         given = {key: value for key, value in values.items() if value is not None or key == "times"}
         return cls(**given).checked()
 
-    def checked(self):
+    def checked(self) -> Self:
         """Return this fault, or raise ValueError if it would do nothing or something impossible."""
         if self.error is not None and self.endpoint not in ("authorize", "token"):
             raise ValueError("fault.error: only authorize and token answer with an OAuth error")
@@ -79,12 +80,12 @@ class Fault:
         return self
 
     @property
-    def replaces(self):
+    def replaces(self) -> bool:
         """Whether the answer itself is given here."""
         return self.error is None and (self.status is not None or self.body is not None)
 
     @property
-    def note(self):
+    def note(self) -> str:
         """Return what the log says about it."""
         if self.drop:
             return "fault: dropped"
@@ -100,9 +101,9 @@ class State:
     sim: str | None = UNSET
     fault: Fault | None = None
 
-    def changed(self, values):
+    def changed(self, values: Mapping[str, Any]) -> Self:
         """Return the state after a JSON object of changes, or raise ValueError; keys left out stay."""
-        changes = {}
+        changes: dict[str, Any] = {}
         if "sim" in values:
             changes["sim"] = parse_sim(values["sim"])
         if "fault" in values:
@@ -110,14 +111,14 @@ class State:
         return replace(self, **changes)
 
 
-def parse_sim(value):
+def parse_sim(value: object) -> str | None:
     """Return ``value`` if it names a SIM, or raise ValueError."""
-    if value in (WIFI, UNSET, CONSENT, UNKNOWN) or (isinstance(value, str) and E164.fullmatch(value)):
+    if value is WIFI or (isinstance(value, str) and (value in (UNSET, CONSENT, UNKNOWN) or E164.fullmatch(value))):
         return value
     raise ValueError('sim: a number like "+34600000001", null, "unset", "consent" or "unknown"')
 
 
-def refuse_unknown(values, known, where):
+def refuse_unknown(values: Iterable[str], known: Iterable[str], where: str) -> None:
     """Raise ValueError naming the keys of ``values`` that are not among ``known``."""
     unknown = sorted(set(values) - set(known))
     if unknown:
@@ -127,26 +128,26 @@ def refuse_unknown(values, known, where):
 class Store:
     """The process's state, shared by its threads."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._state = State()
 
     @property
-    def state(self):
+    def state(self) -> State:
         """Return the present State."""
         return self._state
 
-    def change(self, values):
+    def change(self, values: Mapping[str, Any]) -> None:
         """Apply a JSON object of changes, all or none, or raise ValueError."""
         with self._lock:
             self._state = self._state.changed(values)
 
-    def reset(self):
+    def reset(self) -> None:
         """Go back to the initial state."""
         with self._lock:
             self._state = State()
 
-    def take_fault(self, hop):
+    def take_fault(self, hop: str) -> Fault | None:
         """Return the fault that this request to ``hop`` meets, or None; the last of its ``times`` clears it."""
         with self._lock:
             fault = self._state.fault
@@ -158,6 +159,6 @@ class Store:
             return fault
 
 
-def as_json(state):
+def as_json(state: State) -> dict[str, Any]:
     """Return the JSON object of a state, in the spelling that ``changed`` takes."""
     return {"sim": state.sim, "fault": asdict(state.fault) if state.fault else None}
