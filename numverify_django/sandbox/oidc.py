@@ -2,7 +2,7 @@
 
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidRequestError
-from flask import Blueprint, g, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 
 from .clients import ASSERTION_ALGS, KEY_METHOD, SECRET_METHODS
 from .keys import SIGNING_ALG
@@ -19,7 +19,7 @@ REFUSALS = {WIFI: "login_required", CONSENT: "consent_required"}
 
 
 @oidc.get("/.well-known/openid-configuration")
-def discovery():
+def discovery() -> Response:
     """Answer the provider's metadata (OIDC Discovery section 3, RFC 9207 section 3)."""
     issuer = memory.issuer
     return jsonify(
@@ -43,16 +43,16 @@ def discovery():
 
 
 @oidc.get("/jwks")
-def jwks():
+def jwks() -> Response:
     """Answer the key that ID tokens are signed with."""
     return jsonify(memory.keys.jwks())
 
 
 @oidc.route("/authorize", methods=["GET", "POST"])
 @oidc.route("/apigateway/authorize", methods=["GET", "POST"])
-def authorize():
+def authorize() -> Response:
     """Send the browser back with a code, or with the error that its SIM or a fault calls for."""
-    subscriber = Subscriber(memory.store.state.sim)
+    subscriber = Subscriber(memory.store.state.sim)  # type: ignore[arg-type]  # None, which is Wi-Fi, is refused below
     try:
         grant = server.get_consent_grant(end_user=subscriber)
         code = _told_error() or REFUSALS.get(subscriber.sim)
@@ -63,17 +63,19 @@ def authorize():
     except ValueError:
         # Authlib raises it when the text of its own error would quote a character that OAuth forbids there.
         return server.handle_error_response(request, InvalidRequestError("A parameter has a forbidden character."))
-    return server.create_authorization_response(grant_user=subscriber, grant=grant)
+    response: Response = server.create_authorization_response(grant_user=subscriber, grant=grant)
+    return response
 
 
 @oidc.post("/token")
 @oidc.post("/apigateway/token")
-def token():
+def token() -> Response:
     """Exchange a code for tokens."""
-    if _told_error():
-        return server.handle_error_response(request, oauth_error(_told_error(), status=g.fault.status or 400))
-    return server.create_token_response()
+    if code := _told_error():
+        return server.handle_error_response(request, oauth_error(code, status=g.fault.status or 400))
+    response: Response = server.create_token_response()
+    return response
 
 
-def _told_error():
+def _told_error() -> str | None:
     return g.fault.error if g.fault else None
