@@ -13,7 +13,7 @@ except ModuleNotFoundError as error:
 PORT = 9091
 
 
-def port(text):
+def port(text: str) -> int:
     """Return the port that ``text`` names, or raise ValueError."""
     number = int(text)
     if not 0 <= number < 2**16:
@@ -21,7 +21,7 @@ def port(text):
     return number
 
 
-def main():
+def main() -> None:
     """Serve, after one line that tells where."""
     parser = argparse.ArgumentParser(prog="python -m numverify_django.sandbox", description=__doc__)
     parser.add_argument("--port", type=port, default=PORT, help=f"0 takes any free one (default: {PORT})")

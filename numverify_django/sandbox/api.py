@@ -12,6 +12,7 @@ from .dialects import (
     NOT_JSON,
     PERMISSION_DENIED,
     UNAUTHENTICATED,
+    Dialect,
     Problem,
     Refused,
     check_device,
@@ -19,12 +20,13 @@ from .dialects import (
     read_identifier,
 )
 from .memory import memory
+from .provider import Subscriber
 from .state import UNKNOWN, UNSET
 
 api = Blueprint("api", __name__)
 
 
-def verify(dialect):
+def verify(dialect: Dialect) -> Response:
     """Answer whether the number in the body is that of the SIM."""
     try:
         subscriber = spend_token(dialect, dialect.scopes[0])
@@ -42,7 +44,7 @@ def verify(dialect):
     return jsonify(devicePhoneNumberVerified=verdict)
 
 
-def share(dialect):
+def share(dialect: Dialect) -> Response:
     """Answer the number of the SIM."""
     try:
         subscriber = spend_token(dialect, dialect.scopes[1])
@@ -53,7 +55,7 @@ def share(dialect):
         return problem_response(refused.problem, has_body=dialect.share_errors_have_a_body)
 
 
-def spend_token(dialect, scope):
+def spend_token(dialect: Dialect, scope: str) -> Subscriber:
     """Return the subscriber of the request's access token, or raise Refused; any call spends the token."""
     if not dialect.correlator.fullmatch(request.headers.get("x-correlator", "")):
         raise Refused(INVALID_ARGUMENT)
@@ -66,7 +68,7 @@ def spend_token(dialect, scope):
     return token.subscriber
 
 
-def read_share_body():
+def read_share_body() -> None:
     """Raise Refused unless the body is absent or an object whose ``device`` has the right form."""
     body = request.get_json(silent=True) if request.get_data() else {}
     if not isinstance(body, dict) or body.keys() - {"device"}:
@@ -74,7 +76,7 @@ def read_share_body():
     check_device(body)
 
 
-def number_of(dialect, sim):
+def number_of(dialect: Dialect, sim: str) -> str:
     """Return the number to share, or raise Refused where the sandbox has none."""
     if sim == UNSET:
         raise Refused(CANNOT_TELL)
@@ -83,7 +85,7 @@ def number_of(dialect, sim):
     return sim
 
 
-def problem_response(problem, has_body=True):
+def problem_response(problem: Problem, has_body: bool = True) -> Response:
     """Return the error answer, and tell the log its code."""
     g.note = problem.code
     values = {"status": problem.status, "code": problem.code, "message": problem.message}
@@ -97,7 +99,7 @@ def problem_response(problem, has_body=True):
     return response
 
 
-def _add_routes():
+def _add_routes() -> None:
     for dialect in DIALECTS:
         for position, root in enumerate(dialect.roots):
             name = f"{dialect.name}-{position}".replace(".", "-")

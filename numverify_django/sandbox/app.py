@@ -1,5 +1,7 @@
 """The Flask application: endpoints, hooks and what they share."""
 
+from typing import Any
+
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
@@ -16,7 +18,7 @@ LARGEST_BODY = 1_000_000
 class JSON(DefaultJSONProvider):
     """Flask's JSON, for which a body that is nested too deeply is as wrong as any other."""
 
-    def loads(self, s, **options):
+    def loads(self, s: str | bytes, **options: Any) -> Any:
         """Return what ``s`` says, or raise ValueError."""
         try:
             return super().loads(s, **options)
@@ -24,7 +26,7 @@ class JSON(DefaultJSONProvider):
             raise ValueError("nested too deeply") from error
 
 
-def create_app(issuer):
+def create_app(issuer: str) -> Flask:
     """Return the WSGI application of a sandbox at ``issuer``, an http origin on loopback."""
     app = Flask(__name__)
     app.json = JSON(app)

@@ -1,21 +1,24 @@
 """The page at /: choose the SIM behind this browser and the next answer, and see what the site asked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from .clients import DEMO
 from .dialects import DIGITS
 from .guard import refuse_foreign_origin
 from .memory import memory
-from .state import CONSENT, E164, UNKNOWN, UNSET, WIFI, Fault
+from .state import CONSENT, E164, UNKNOWN, UNSET, WIFI, Fault, State
 
 console = Blueprint("console", __name__, template_folder="templates", static_folder="static")
 console.before_request(refuse_foreign_origin)
 
 NUMBER = "number"
 SHOWN = 50  # requests on the page; the log of /_sandbox/log is longer
-SIMS = {  # value in the form -> SIM, and what it is called
+SIMS: dict[str, tuple[str | None, str]] = {  # value in the form -> SIM, and what it is called
     UNSET: (UNSET, "By the last digit of the number that is asked about"),
     "wifi": (WIFI, "Phone on Wi-Fi"),
     CONSENT: (CONSENT, "Customer who has not agreed yet"),
@@ -30,7 +33,7 @@ class Answer:
 
     value: str
     text: str
-    fault: dict | None
+    fault: dict[str, Any] | None
 
 
 ANSWERS = (
@@ -53,13 +56,13 @@ FAULTS = {answer.value: answer.fault for answer in ANSWERS}
 
 
 @console.get("/")
-def show():
+def show() -> str:
     """Show the page."""
     return _page()
 
 
 @console.post("/")
-def choose():
+def choose() -> ResponseReturnValue:
     """Take what was chosen and show the page, or say what is wrong."""
     try:
         memory.store.change(_choice(request.form))
@@ -69,22 +72,22 @@ def choose():
 
 
 @console.after_request
-def secure(response):
+def secure(response: Response) -> Response:
     """Keep the page out of caches and frames, without scripts."""
     response.headers["Content-Security-Policy"] = SECURITY
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _choice(form):
+def _choice(form: Mapping[str, str]) -> dict[str, Any]:
     """Return the changes of the state that the form asks for, or raise ValueError."""
     chosen = form.get("sim")
-    if chosen == NUMBER:
+    if chosen in SIMS:
+        sim = SIMS[chosen][0]
+    elif chosen == NUMBER:
         sim = form.get("number", "").replace(" ", "")
         if not E164.fullmatch(sim):
             raise ValueError("Type the number with + and its country code, like +34600000001.")
-    elif chosen in SIMS:
-        sim = SIMS[chosen][0]
     else:
         raise ValueError("Choose the SIM in this phone.")
     if form.get("answer") not in FAULTS:
@@ -94,7 +97,7 @@ def _choice(form):
     return {"sim": sim, "fault": fault and {**fault, "times": times}}
 
 
-def _page(problem=""):
+def _page(problem: str = "") -> str:
     state = memory.store.state
     return render_template(
         "console.html",
@@ -111,7 +114,7 @@ def _page(problem=""):
     )
 
 
-def _chosen(state):
+def _chosen(state: State) -> Mapping[str, str]:
     """Return the form's values: what was sent just now, else what the state is."""
     if request.form:
         return request.form
@@ -121,7 +124,7 @@ def _chosen(state):
     return {"sim": sim, "answer": answer.value if answer else "", "times": times}
 
 
-def _answer(fault):
+def _answer(fault: Fault | None) -> Answer | None:
     """Return the Answer that stands for ``fault``, or None where a program made up another one."""
     for answer in ANSWERS:
         meant = answer.fault and Fault.parse({**answer.fault, "times": fault.times if fault else 1})
@@ -130,14 +133,14 @@ def _answer(fault):
     return None
 
 
-def _is_number(sim):
-    return bool(sim) and sim.startswith("+")
+def _is_number(sim: str | None) -> TypeGuard[str]:
+    return sim is not None and sim.startswith("+")
 
 
-def _sim_text(sim):
+def _sim_text(sim: str | None) -> str:
     return sim if _is_number(sim) else next(text for kind, text in SIMS.values() if kind == sim)
 
 
-def _fault_text(fault):
+def _fault_text(fault: Fault | None) -> str:
     answer = _answer(fault)
-    return answer.text if answer else f"{fault.endpoint}: {fault.note}"
+    return answer.text if answer else f"{fault.endpoint}: {fault.note}"  # type: ignore[union-attr]  # None has an Answer

@@ -1,6 +1,7 @@
 """Program control, for tests: /_sandbox/state, /_sandbox/reset, /_sandbox/log and /_sandbox/client."""
 
-from flask import Blueprint, jsonify, request
+from flask import Blueprint, Response, jsonify, request
+from flask.typing import ResponseReturnValue
 
 from .clients import DEMO
 from .guard import refuse_foreign_origin
@@ -15,13 +16,13 @@ KEYS = ("sim", "fault", "rotate_keys", "client_key")
 
 
 @control.get("/state")
-def get_state():
+def get_state() -> Response:
     """Answer the present state."""
     return jsonify(as_json(memory.store.state))
 
 
 @control.post("/state")
-def post_state():
+def post_state() -> ResponseReturnValue:
     """Change what the JSON object names and answer the new state, or change nothing and say what is wrong."""
     try:
         _change(request.get_json(silent=True))
@@ -31,27 +32,27 @@ def post_state():
 
 
 @control.post("/reset")
-def reset():
+def reset() -> Response:
     """Go back to the beginning and answer the state."""
     memory.reset()
     return get_state()
 
 
 @control.get("/log")
-def get_log():
+def get_log() -> Response:
     """Answer the last requests, oldest first."""
     return jsonify(memory.journal.entries())
 
 
 @control.delete("/log")
-def delete_log():
+def delete_log() -> tuple[str, int]:
     """Empty the log."""
     memory.journal.clear()
     return "", 204
 
 
 @control.get("/client")
-def get_client():
+def get_client() -> Response:
     """Answer the demo client's credentials; its private key was made for this process and dies with it."""
     key = memory.keys.demo
     return jsonify(
@@ -62,7 +63,7 @@ def get_client():
     )
 
 
-def _change(values):
+def _change(values: object) -> None:
     if not isinstance(values, dict):
         raise ValueError("a JSON object is needed")
     refuse_unknown(values, KEYS, "state")

@@ -7,7 +7,7 @@ from flask import Response, request
 from .clients import is_loopback
 
 
-def refuse_foreign_host():
+def refuse_foreign_host() -> Response | None:
     """Answer 403 to a Host that is not this machine: a name that an attacker points at loopback (DNS rebinding)."""
     try:
         host = urlsplit(f"//{request.headers.get('Host', '')}").hostname
@@ -16,11 +16,11 @@ def refuse_foreign_host():
     return None if is_loopback(host) else _refusal("Host")
 
 
-def refuse_foreign_origin():
+def refuse_foreign_origin() -> Response | None:
     """Answer 403 to a request that a page of another origin makes (CSRF)."""
     origin = request.headers.get("Origin")
     return None if origin in (None, f"http://{request.headers['Host']}") else _refusal("Origin")
 
 
-def _refusal(header):
+def _refusal(header: str) -> Response:
     return Response(f"The sandbox takes no request with this {header}.\n", status=403, content_type="text/plain")

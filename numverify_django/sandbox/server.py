@@ -2,8 +2,10 @@
 
 import io
 from threading import Event
+from typing import Any
 
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.datastructures import Headers
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.test import run_wsgi_app
 
 from .app import LARGEST_BODY, create_app
@@ -18,7 +20,7 @@ class Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def run_wsgi(self):
+    def run_wsgi(self) -> None:
         """Answer one request."""
         environ = self.make_environ()
         if not self._take_body(environ):
@@ -30,10 +32,10 @@ class Handler(WSGIRequestHandler):
             return
         self._send(status, headers, b"".join(parts))
 
-    def log_request(self, code="-", size="-"):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Stay silent: the console has a log without secrets."""
 
-    def _take_body(self, environ):
+    def _take_body(self, environ: dict[str, Any]) -> bool:
         """Read the body, so that the next request starts after it; tell whether it could be read."""
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not length.isdecimal() or int(length) > LARGEST_BODY:
@@ -43,7 +45,7 @@ class Handler(WSGIRequestHandler):
         environ["wsgi.input"] = io.BytesIO(self.rfile.read(int(length)))
         return True
 
-    def _send(self, status, headers, body):
+    def _send(self, status: str, headers: Headers, body: bytes) -> None:
         code, _, reason = status.partition(" ")
         self.send_response(int(code), reason)
         for name, value in headers:
@@ -55,8 +57,8 @@ class Handler(WSGIRequestHandler):
             self.wfile.write(body)
 
 
-def listen(port):
+def listen(port: int) -> BaseWSGIServer:
     """Return a server on ``port`` (0: any free one) that serves a new sandbox; exit where the port is taken."""
-    server = make_server(HOST, port, None, threaded=True, request_handler=Handler)
+    server = make_server(HOST, port, None, threaded=True, request_handler=Handler)  # type: ignore[arg-type]  # it is next
     server.app = create_app(f"http://{HOST}:{server.port}")
     return server

@@ -8,13 +8,14 @@ from flask import Response, g, json, request
 from .clients import methods_tried
 from .journal import Entry, clean, hop_of, summary
 from .memory import memory
+from .state import Fault
 
 # An Event in the WSGI environment: set, it tells the server to close the connection without an answer.
 DROP = "numverify_sandbox.drop"
 OPERATOR_CORRELATOR = "x-correlator"
 
 
-def begin():
+def begin() -> Response | None:
     """Note when a request came in, and answer it here if a fault says how."""
     g.hop = hop_of(request.path)
     if g.hop is None:
@@ -30,7 +31,7 @@ def begin():
     return _answer(g.fault) if g.fault.replaces or g.fault.drop else None
 
 
-def end(response):
+def end(response: Response) -> Response:
     """Echo the correlator and keep a line about the request."""
     if g.get("hop") is None:
         return response
@@ -40,7 +41,7 @@ def end(response):
     return response
 
 
-def _answer(fault):
+def _answer(fault: Fault) -> Response:
     is_text = isinstance(fault.body, str) or fault.body is None
     body = (fault.body or "") if is_text else json.dumps(fault.body)
     content_type = fault.content_type or ("text/html; charset=utf-8" if is_text else "application/json")
@@ -49,7 +50,7 @@ def _answer(fault):
     return response
 
 
-def _entry(response):
+def _entry(response: Response) -> Entry:
     body = request.get_json(silent=True) if request.is_json else request.form.to_dict()
     tried = methods_tried(request.headers, request.form) if g.hop == "token" else []
     correlator = request.headers.get(OPERATOR_CORRELATOR)
