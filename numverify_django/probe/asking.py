@@ -5,8 +5,10 @@ The pairs of the protocol build the requests and read the answers, as in a login
 
 import secrets
 import time
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from .. import connections, transport
@@ -15,6 +17,8 @@ from ..protocol import authorization, conversation, jose, tokens
 from ..protocol.exceptions import NumberVerifyError
 from ..protocol.messages import Metadata, Request, Response, Secret
 from ..protocol.profiles import Operator
+
+Returned = TypeVar("Returned")
 
 PAGE = {"accept": "text/html,*/*;q=0.8"}  # as a browser asks
 PLACES = ("issuer", "discovery_url", "authorization_endpoint", "token_endpoint", "jwks_uri", "api_root")
@@ -27,16 +31,16 @@ class Findings(Secret):
     operator: Operator
     redirect_uri: str
     shares_callback: bool = False  # with another operator of the site
-    document: dict | None = field(default=None, repr=False)  # of discovery
+    document: dict[str, Any] | None = field(default=None, repr=False)  # of discovery
     metadata: Metadata | None = None
     keys: jose.KeySet | None = None
     state: str = field(default="", repr=False)  # of the authorization request
     responses: dict[str, Response] = field(default_factory=dict, repr=False)  # by hop
     errors: dict[str, NumberVerifyError] = field(default_factory=dict)  # by hop
     skews: list[float] = field(default_factory=list)  # seconds by which the operator's clock is ahead of ours
-    peers: dict[str, tuple | OSError] = field(default_factory=dict)  # host -> TLS version and certificate's end
+    peers: dict[str, tuple[str | None, int] | OSError] = field(default_factory=dict)  # host -> connections.peer
 
-    def send(self, request):
+    def send(self, request: Request) -> Response:
         """Return the Response to ``request``, and note what its date says."""
         response = transport.send(Call(request, Deadline(self.operator.timeout)))
         self.responses[request.hop] = response
@@ -47,31 +51,32 @@ class Findings(Secret):
             pass  # it tells no time
         return response
 
-    def finish(self, hop, talk):
+    def finish(self, hop: str, talk: Generator[Request, Response, Returned]) -> Returned | None:
         """Return what ``talk``, a conversation, returns; None where it fails, with its error noted under ``hop``."""
         try:
             request = next(talk)
             while True:
                 request = talk.send(self.send(request))
         except StopIteration as finished:
-            return finished.value
+            returned: Returned = finished.value
+            return returned
         except NumberVerifyError as error:
             self.errors[hop] = error
             return None
 
 
-def ask(operator, redirect_uri, shares_callback=False):
+def ask(operator: Operator, redirect_uri: str, shares_callback: bool = False) -> Findings:
     """Return the Findings about ``operator``; ``redirect_uri`` is where it is told to lead the browser back to."""
     found = Findings(operator, redirect_uri, shares_callback)
     _learn(found)
     _greet(found)
     if found.metadata is not None:
-        found.finish("authorize", _authorize(found))
-        found.finish("token", _spend(found))
+        found.finish("authorize", _authorize(found, found.metadata))
+        found.finish("token", _spend(found, found.metadata))
     return found
 
 
-def _learn(found):
+def _learn(found: Findings) -> None:
     """Fetch the discovery document, where there may be one, and the keys."""
     operator = found.operator
     if operator.issuer or operator.discovery_url:
@@ -83,7 +88,7 @@ def _learn(found):
         found.keys = found.finish("jwks", conversation.fetch_keys(uri))
 
 
-def _object(response):
+def _object(response: Response | None) -> dict[str, Any] | None:
     """Return the JSON object of a document that came, or None."""
     try:
         return response.parse() if response is not None and response.status == 200 else None
@@ -91,16 +96,17 @@ def _object(response):
         return None
 
 
-def _configured(operator):
+def _configured(operator: Operator) -> Metadata | None:
     """Return the Metadata that the settings alone are, or None where they leave something to discovery."""
     try:
         next(conversation.Directory().metadata(operator))
     except StopIteration as finished:
-        return finished.value
+        metadata: Metadata = finished.value
+        return metadata
     return None
 
 
-def _greet(found):
+def _greet(found: Findings) -> None:
     """Shake hands with every host of the operator that speaks TLS, the API's too: it is told nothing."""
     urls = [getattr(source, name, None) for source in (found.operator, found.metadata) for name in PLACES]
     parts = [urlsplit(url) for url in urls if url]
@@ -111,21 +117,21 @@ def _greet(found):
             found.peers[f"{host}:{port}"] = error
 
 
-def _authorize(found):
+def _authorize(found: Findings, metadata: Metadata) -> Generator[Request, Response, None]:
     """Yield an authorization request as of a login, but without a number; where it leads is not followed."""
     operator = found.operator
     asked = authorization.build_request(
-        operator, found.metadata, operation=operator.operation, number=None, redirect_uri=found.redirect_uri
+        operator, metadata, operation=operator.operation, number=None, redirect_uri=found.redirect_uri
     )
     found.state = asked.state
     yield Request("authorize", "GET", asked.url, headers=PAGE)
 
 
-def _spend(found):
+def _spend(found: Findings, metadata: Metadata) -> Generator[Request, Response, None]:
     """Yield a token request with a code that nobody issued."""
     yield tokens.token_request(
         found.operator,
-        found.metadata,
+        metadata,
         code=f"numverify-probe-{secrets.token_urlsafe(16)}",
         verifier=secrets.token_urlsafe(32),
         redirect_uri=found.redirect_uri,

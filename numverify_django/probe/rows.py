@@ -13,9 +13,11 @@ from django.urls import Resolver404, resolve
 
 from ..protocol import authorization
 from ..protocol.exceptions import AccessDenied, ConsentRequired, Misconfigured, NotOnMobileNetwork
+from ..protocol.messages import Response
 from ..protocol.profiles import URL
 from ..protocol.tokens import ERRORS as TOKEN_ERRORS
 from ..protocol.tokens import LEEWAY
+from .asking import Findings
 
 RIGHT, WRONG, UNKNOWN = "right", "wrong", "unknown"
 PLAIN = re.compile(r"[A-Za-z0-9_.:#-]{1,64}")
@@ -40,15 +42,15 @@ class Row(NamedTuple):
     remedy: str = ""
 
 
-def table(found):
-    """Return the Rows of ``found`` (Findings)."""
+def table(found: Findings) -> list[Row]:
+    """Return the Rows of ``found``."""
     return [row for row in (look(found) for look in LOOKS) if row is not None]
 
 
 # What the operator publishes
 
 
-def discovery(found):
+def discovery(found: Findings) -> Row:
     """Is the discovery document there, and of this issuer?"""
     what, operator = "discovery", found.operator
     if "discovery" in found.errors:
@@ -61,9 +63,9 @@ def discovery(found):
     return Row(what, RIGHT, f"the document of {operator.issuer}")
 
 
-def tls(found):
+def tls(found: Findings) -> Row:
     """Is every host one that we would talk to, and for a while?"""
-    what = "TLS"
+    what, versions = "TLS", set()
     for host, peer in found.peers.items():
         if isinstance(peer, ssl.SSLCertVerificationError):
             return Row(
@@ -74,13 +76,13 @@ def tls(found):
             return Row(what, WRONG, told, "It must speak TLS 1.2 or newer, and your firewall let you out to it.")
         if peer[1] - time.time() < EXPIRING:
             return Row(what, WRONG, f"{host}: its certificate ends within two weeks", "Tell the operator.")
+        versions.add(peer[0])
     if not found.peers:
         return Row(what, UNKNOWN, "the operator is on this machine, without TLS")
-    versions = " and ".join(sorted({version for version, _ in found.peers.values()}))
-    return Row(what, RIGHT, f"{versions} with {', '.join(found.peers)}")
+    return Row(what, RIGHT, f"{' and '.join(sorted(filter(None, versions)))} with {', '.join(found.peers)}")
 
 
-def endpoints(found):
+def endpoints(found: Findings) -> Row | None:
     """Are the endpoints that were set those of the discovery document?"""
     if found.document is None:
         return None
@@ -92,7 +94,7 @@ def endpoints(found):
     return Row("endpoints", WRONG, f"{named}: the discovery document says otherwise", ASIDE.format(named))
 
 
-def keys(found):
+def keys(found: Findings) -> Row | None:
     """Is there a key that ID tokens can be checked with?"""
     what, operator = "keys", found.operator
     if "jwks" in found.errors:
@@ -110,20 +112,20 @@ def keys(found):
 # What the settings say, beside what the document offers
 
 
-def id_token_algorithm(found):
+def id_token_algorithm(found: Findings) -> Row:
     """Does the operator sign ID tokens with ID_TOKEN_ALG?"""
     offered = _offered(found, "id_token_signing_alg_values_supported")
     return _compared("ID token", "ID_TOKEN_ALG", found.operator.id_token_alg, offered)
 
 
-def client_authentication(found):
+def client_authentication(found: Findings) -> Row:
     """Does the token endpoint take CLIENT_AUTH? (OIDC Discovery 3: client_secret_basic, unless it says otherwise)"""
     otherwise = None if found.document is None else ["client_secret_basic"]
     offered = _offered(found, "token_endpoint_auth_methods_supported", otherwise)
     return _compared("client authentication", "CLIENT_AUTH", found.operator.client_auth, offered)
 
 
-def assertion_algorithm(found):
+def assertion_algorithm(found: Findings) -> Row | None:
     """Does the token endpoint take assertions that are signed with ASSERTION_ALG?"""
     if found.operator.client_auth != "private_key_jwt":
         return None
@@ -131,7 +133,7 @@ def assertion_algorithm(found):
     return _compared("client assertion", "ASSERTION_ALG", found.operator.assertion_alg, offered)
 
 
-def pkce(found):
+def pkce(found: Findings) -> Row:
     """Is PKCE used where the operator knows it?"""
     what, is_used = "PKCE", found.operator.pkce
     offered = _offered(found, "code_challenge_methods_supported")
@@ -147,10 +149,10 @@ def pkce(found):
     return Row(what, WRONG, "PKCE is False, and the operator offers S256", "Set PKCE to True.")
 
 
-def scopes(found):
+def scopes(found: Findings) -> Row:
     """Are the scopes asked for offered, or at least taken?"""
     wanted = found.operator.scope(found.operator.operation).split()
-    missing = set(wanted) - set(_offered(found, "scopes_supported", []))
+    missing = set(wanted) - set(_offered(found, "scopes_supported") or [])
     if _authorization_error(found) == "invalid_scope":
         told, remedy = (
             f"refused: {' '.join(wanted)}",
@@ -164,7 +166,7 @@ def scopes(found):
     return Row("scopes", UNKNOWN, f"not among those offered: {' '.join(sorted(missing))}", "Ask the operator.")
 
 
-def response_issuer(found):
+def response_issuer(found: Findings) -> Row:
     """Is ``iss`` asked for where it is sent, and is it the operator's? (RFC 9207)"""
     what, operator = "iss in the callback", found.operator
     is_announced = (found.document or {}).get("authorization_response_iss_parameter_supported") is True
@@ -188,7 +190,7 @@ def response_issuer(found):
     return Row(what, UNKNOWN, "nothing says whether the operator sends it")
 
 
-def telling_apart(found):
+def telling_apart(found: Findings) -> Row | None:
     """Does anything say whose an answer is, where several operators answer at one callback? (RFC 9700 2.1)"""
     what = "told from the others"
     if not found.shares_callback or found.metadata is None:
@@ -201,7 +203,7 @@ def telling_apart(found):
 # What can be tried
 
 
-def clock(found):
+def clock(found: Findings) -> Row:
     """Do we and the operator know what time it is?"""
     if not found.skews:
         return Row("clock", UNKNOWN, "the operator tells no time")
@@ -212,7 +214,7 @@ def clock(found):
     return Row("clock", WRONG, f"the operator's is {round(skew):+d} s from ours; tokens bear {LEEWAY} s", remedy)
 
 
-def callback(found):
+def callback(found: Findings) -> Row:
     """Does the redirect URI lead to the view that waits there for this operator?"""
     what, uri = "redirect URI", found.redirect_uri
     try:
@@ -225,7 +227,7 @@ def callback(found):
     return Row(what, WRONG, f"{uri} is another page of this site", "Set REDIRECT_URI to the callback of this site.")
 
 
-def authorization_request(found):
+def authorization_request(found: Findings) -> Row:
     """Does the operator know our client, redirect URI and scopes? It sees no SIM here, and may say just that."""
     what, response = "authorization request", found.responses.get("authorize")
     if response is None or response.status == 429 or response.status >= 500:
@@ -243,10 +245,10 @@ def authorization_request(found):
     return _led_back(what, found, answer)
 
 
-def _led_back(what, found, answer):
+def _led_back(what: str, found: Findings, answer: dict[str, list[str]]) -> Row:
     error = _authorization_error(found)
     kind = authorization.ERRORS.get(error)
-    if error is None and "code" in answer:
+    if not error and "code" in answer:
         return Row(what, RIGHT, "led back with a code, which is not used")
     if kind in (NotOnMobileNetwork, ConsentRequired, AccessDenied):
         return Row(what, RIGHT, f"led back with {error}: all is known but the SIM, which no server has")
@@ -261,7 +263,7 @@ def _led_back(what, found, answer):
     return Row(what, WRONG, f"led back with {error}", remedy.get(error, FLOW))
 
 
-def client(found):
+def client(found: Findings) -> Row:
     """Does the token endpoint know us? It refuses the code that nobody issued, and not the client."""
     what, response = "client at the token endpoint", found.responses.get("token")
     if response is None or response.status == 429 or response.status >= 500:
@@ -274,7 +276,7 @@ def client(found):
     return _refused(what, found, response, error)
 
 
-def _refused(what, found, response, error):
+def _refused(what: str, found: Findings, response: Response, error: str | None) -> Row:
     if error == "invalid_grant":
         return Row(what, RIGHT, "known: it refused only the made-up code")
     if response.status == 401 or error == "invalid_client":
@@ -293,13 +295,13 @@ LOOKS = (
 )
 
 
-def _offered(found, name, otherwise=None):
+def _offered(found: Findings, name: str, otherwise: list[str] | None = None) -> list[str] | None:
     """Return the texts of a list of the discovery document, or ``otherwise`` where it has none."""
     listed = (found.document or {}).get(name)
     return [item for item in listed if isinstance(item, str)] if isinstance(listed, list) else otherwise
 
 
-def _compared(what, key, value, offered):
+def _compared(what: str, key: str, value: str, offered: list[str] | None) -> Row:
     if offered is None:
         return Row(what, UNKNOWN, f"{key} is {value}; the operator does not say what it takes")
     if value in offered:
@@ -309,7 +311,7 @@ def _compared(what, key, value, offered):
     return Row(what, WRONG, told, f"Set {key} to one that it offers, or ask the operator to allow this one.")
 
 
-def _answer(found):
+def _answer(found: Findings) -> dict[str, list[str]] | None:
     """Return the parameters with which the browser would be led back to us, or None."""
     response = found.responses.get("authorize")
     if response is None or not 300 <= response.status < 400:
@@ -318,11 +320,11 @@ def _answer(found):
     return parse_qs(query) if place == found.redirect_uri.partition("?")[0] else None
 
 
-def _authorization_error(found):
-    return next(iter((_answer(found) or {}).get("error", ())), None)
+def _authorization_error(found: Findings) -> str:
+    return next(iter((_answer(found) or {}).get("error", ())), "")
 
 
-def _token_error(response):
+def _token_error(response: Response) -> str | None:
     """Return the OAuth error of a token response, where it is one that we know."""
     try:
         error = response.json_object().get("error")
@@ -331,7 +333,7 @@ def _token_error(response):
     return error if isinstance(error, str) and error in TOKEN_ERRORS else None
 
 
-def _unasked(what, found, hop):
+def _unasked(what: str, found: Findings, hop: str) -> Row:
     """Return the Row of what could not be asked, or was not really answered."""
     response = found.responses.get(hop)
     if response is not None:
