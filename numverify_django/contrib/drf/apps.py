@@ -11,7 +11,7 @@ class NumverifyDrfConfig(AppConfig):
     label = "numverify_drf"
     verbose_name = _("Number verification in apps")
 
-    def ready(self):
+    def ready(self) -> None:
         """Register it, and the system checks."""
         from ... import uses  # noqa: PLC0415
         from ...models import Use  # noqa: PLC0415

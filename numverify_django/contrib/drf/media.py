@@ -1,9 +1,14 @@
 """JSON is read and JSON is written, whatever the headers and the site's REST_FRAMEWORK say."""
 
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
+
 from django.views.decorators.debug import sensitive_variables
 from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 
 from ...protocol.messages import parse_object
 
@@ -16,7 +21,9 @@ class ObjectParser(BaseParser):
     media_type = "application/json"
 
     @sensitive_variables()
-    def parse(self, stream, media_type=None, parser_context=None):
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Return the object (a dict) in ``stream``, or raise ParseError, which repeats nothing of it."""
         body = stream.read(BODY_MAX + 1)
         try:
@@ -30,12 +37,14 @@ class ObjectParser(BaseParser):
 class JsonAlone(BaseContentNegotiation):
     """Chooses the one parser and the one renderer: neither Accept nor ``?format=`` is read."""
 
-    def select_parser(self, request, parsers):
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         """Return the parser where the body is said to be JSON, else None: a form of another site cannot say so."""
         (parser,) = parsers
         return parser if request.content_type.partition(";")[0].strip().lower() == parser.media_type else None
 
-    def select_renderer(self, request, renderers, format_suffix=None):
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
         """Return the renderer and its media type."""
         (renderer,) = renderers
         return renderer, renderer.media_type

@@ -1,8 +1,11 @@
 """Permissions for views of Django REST framework."""
 
 from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from ...middleware import step_up_facts
+from ...session import NumberVerification
 
 
 class NumberVerified(BasePermission):
@@ -12,7 +15,8 @@ class NumberVerified(BasePermission):
     ``authorization_url``, where a browser leads the person, who comes back to the page that asked.
     """
 
-    def has_permission(self, request, view):
+    def has_permission(self, request: Request, view: APIView) -> bool:
         """Tell whether the proof is fresh; if not, ``message`` is what the answer says."""
         self.message = step_up_facts(request)
-        return request.number_verification.is_fresh(getattr(view, "number_max_age", None))
+        known: NumberVerification = request.number_verification  # type: ignore[attr-defined]  # by the middleware
+        return known.is_fresh(getattr(view, "number_max_age", None))

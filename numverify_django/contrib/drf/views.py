@@ -2,22 +2,27 @@
 
 import logging
 import math
+from collections.abc import Callable
+from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import TooManyFieldsSent
 from django.db import DatabaseError, transaction
+from django.forms.utils import ErrorList
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView, exception_handler
 
 from ... import conf, flow, pages, routing, session, uses
 from ...forms import PhoneNumberForm
-from ...models import GRACE, Outcome, Use
+from ...models import GRACE, Outcome, Use, VerificationAttempt
 from ...protocol.exceptions import Expired, Limited, Misconfigured, NumberVerifyError, Replayed, StateUnknown
 from ...running import run
 from . import journey, media, serializers
@@ -36,23 +41,26 @@ class AppView(APIView):
     """
 
     http_method_names = ["post"]
-    authentication_classes = permission_classes = throttle_classes = []
+    authentication_classes = []
+    permission_classes = []
+    throttle_classes = []
     parser_classes = [media.ObjectParser]
     renderer_classes = [JSONRenderer]
     content_negotiation_class = media.JsonAlone
     versioning_class = None
-    serializer_class = None
+    serializer_class: type[Serializer[None]]
+    answer: Callable[..., Response]  # takes the request, and what the serializer let through
 
-    def get_exception_handler(self):
+    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
         """Return the one of Django REST framework."""
         return exception_handler
 
-    def perform_authentication(self, request):
+    def perform_authentication(self, request: Request) -> None:
         """Let nobody be signed in; backends and hooks expect an AnonymousUser, whatever UNAUTHENTICATED_USER is."""
         request.user = AnonymousUser()
 
     @sensitive_variables()
-    def post(self, request):
+    def post(self, request: Request) -> Response:
         """Answer, once what was sent has its form."""
         sent = self.serializer_class(data=request.data)
         sent.is_valid(raise_exception=True)
@@ -65,7 +73,7 @@ class StartView(AppView):
     serializer_class = serializers.StartSerializer
 
     @sensitive_variables()
-    def answer(self, request, code_challenge, **fields):
+    def answer(self, request: Request, code_challenge: str, **fields: str) -> Response:
         """Return where the app sends the system's browser, and for how long the answer is waited for (seconds)."""
         try:
             form = PhoneNumberForm(fields)
@@ -76,7 +84,7 @@ class StartView(AppView):
             return _refused_at_once(error)
 
     @sensitive_variables()
-    def _begin(self, request, chosen, app):
+    def _begin(self, request: Request, chosen: dict[str, Any], app: str) -> Response:
         _login_hook()
         number = chosen["phone_number"]
         operator = routing.choose(request, number, chosen["operator"])
@@ -96,7 +104,7 @@ class CompleteView(AppView):
     serializer_class = serializers.CompleteSerializer
 
     @sensitive_variables()
-    def answer(self, request, code_verifier, response):
+    def answer(self, request: Request, code_verifier: str, response: str) -> Response:
         """Return what APP_LOGIN makes of the account, and the reference."""
         app = journey.browser_of(journey.challenge_of(code_verifier))
         try:
@@ -106,7 +114,7 @@ class CompleteView(AppView):
         except NumberVerifyError as error:
             logger.info("app without a claim: %s", error.code)
             return _refused(pages.NOT_OPEN, 410 if isinstance(error, Expired | Replayed) else 400)
-        given = {}
+        given: dict[str, Any] = {}
         with uses.ending() as ended:
             run(self._verify(request, claimed, given))
         if ended.error is None:
@@ -114,7 +122,7 @@ class CompleteView(AppView):
         return self._failed(request, claimed, ended.error)
 
     @sensitive_variables()
-    async def _verify(self, request, claimed, given):
+    async def _verify(self, request: Request, claimed: flow.Claimed, given: dict[str, Any]) -> None:
         log_in, purpose = _login_hook(), uses.of(claimed.attempt)
         purpose.require(request, claimed.attempt)  # before anything is paid for
         verification = await flow.verify(request, claimed, await flow.receive(claimed))
@@ -122,7 +130,7 @@ class CompleteView(AppView):
         given.update(log_in(request, claimed.attempt.user, claimed.attempt))
         JSONRenderer().render(given)  # what is no JSON fails here, and not in a report that shows it
 
-    def _failed(self, request, claimed, error):
+    def _failed(self, request: Request, claimed: flow.Claimed, error: NumberVerifyError) -> Response:
         attempt = claimed.attempt
         try:
             flow.fail(request, attempt, error)  # and keep nothing: only browsers try again with what they opened
@@ -141,7 +149,7 @@ class StatusView(AppView):
     serializer_class = serializers.StatusSerializer
 
     @sensitive_variables()
-    def answer(self, request, code_verifier, reference):
+    def answer(self, request: Request, code_verifier: str, reference: str) -> Response:
         """Return ``pending``, ``verified`` or ``failed``, and the error of the last."""
         app = journey.browser_of(journey.challenge_of(code_verifier))
         attempt = session.attempt_begun_by(app, reference)
@@ -151,7 +159,7 @@ class StatusView(AppView):
         return Response({"status": status, "error": error, "reference": attempt.reference_shown})
 
 
-def _standing(attempt):
+def _standing(attempt: VerificationAttempt) -> tuple[str, str | None]:
     """Return the status of ``attempt`` and its error; what nobody finished is over before pruning ends it."""
     if attempt.outcome == Outcome.VERIFIED:
         return "verified", None
@@ -160,14 +168,14 @@ def _standing(attempt):
     return ("failed", pages.NOT_OPEN) if attempt.expires_at < timezone.now() - GRACE else ("pending", None)
 
 
-def _login_hook():
+def _login_hook() -> Callable[..., dict[str, Any]]:
     found = conf.get().app_login
     if found is None:
         raise Misconfigured("APP_LOGIN is not set: an app would get nothing of a login")
     return found
 
 
-def _params(response):
+def _params(response: str) -> dict[str, list[str]]:
     """Return the parameters (name -> values) of an authorization response's query, with or without its ``?``."""
     try:
         return dict(QueryDict(response.removeprefix("?")).lists())
@@ -175,20 +183,21 @@ def _params(response):
         raise StateUnknown from error
 
 
-def _refused(error, status, reference=""):
+def _refused(error: str, status: int, reference: str = "") -> Response:
     answer = Response(pages.refusal(error, reference), status)
-    answer._has_been_logged = status == 503  # by us; Django would mail ADMINS a report of each login during an outage
+    # By us; Django would mail ADMINS a report of each login during an outage.
+    answer._has_been_logged = status == 503  # type: ignore[attr-defined]  # Django's own
     return answer
 
 
-def _refused_form(errors):
+def _refused_form(errors: ErrorList | None) -> Response:
     """Return what is wrong with the number, in the person's language; the other fields are the app's own."""
     if not errors:
         return _refused(pages.UNFINISHED, 400)
     return Response(pages.refusal("invalid_number") | {"detail": errors[0]}, 400)
 
 
-def _refused_at_once(error):
+def _refused_at_once(error: NumberVerifyError) -> Response:
     """Return the answer where ``error`` (a NumberVerifyError) came before there was an attempt to end."""
     if isinstance(error, Misconfigured):  # the site's developer reads why in the log and in the checks
         logger.error("numverify_django is misconfigured: %s", error)
