@@ -1,6 +1,7 @@
 """Beside mozilla-django-oidc as the site's single sign-on: whom its middleware must leave alone."""
 
 from django.contrib.auth import BACKEND_SESSION_KEY
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.module_loading import import_string
@@ -16,12 +17,13 @@ class SessionRefresh(StockSessionRefresh):
     """
 
     @cached_property
-    def exempt_urls(self):
+    def exempt_urls(self) -> set[str]:
         """The callback's too (a set of paths): its code is not put off, nor kept in the session meanwhile."""
-        return super().exempt_urls | {reverse("numverify:callback")}
+        exempt: set[str] = super().exempt_urls
+        return exempt | {reverse("numverify:callback")}
 
-    def is_refreshable_url(self, request):
+    def is_refreshable_url(self, request: HttpRequest) -> bool:
         """Tell whether this request is of a session that the identity provider began, and to be asked about."""
         path = request.session.get(BACKEND_SESSION_KEY)
         is_ours = path is not None and issubclass(import_string(path), NumberVerificationBackend)
-        return not is_ours and super().is_refreshable_url(request)
+        return not is_ours and super().is_refreshable_url(request)  # type: ignore[no-untyped-call]  # no types
