@@ -4,6 +4,8 @@ What a browser says of itself is whatever its owner likes, and a stranger's word
 whom to let in. So this reads no text out of it: it chooses among a few names, or none.
 """
 
+from collections.abc import Iterable, Mapping
+
 from django.db.models import TextChoices
 
 READ = 512  # characters of a User-Agent
@@ -47,26 +49,26 @@ SYSTEM_MARKS = [
 ]
 
 
-def browser_of(headers):
+def browser_of(headers: Mapping[str, str]) -> str:
     """Return the Browser that these request headers tell of, or an empty text."""
     return _marked(headers, BROWSER_MARKS)
 
 
-def system_of(headers):
+def system_of(headers: Mapping[str, str]) -> str:
     """Return the System that these request headers tell of, or an empty text."""
     return _marked(headers, SYSTEM_MARKS)
 
 
-def is_desktop(headers):
+def is_desktop(headers: Mapping[str, str]) -> bool:
     """Tell whether these request headers are a desktop's, as far as they tell: a guess, which a person can correct."""
     says_mobile = headers.get("Sec-CH-UA-Mobile") == "?1" or "Mobi" in _agent(headers)
     return system_of(headers) in DESKTOPS and not says_mobile
 
 
-def _marked(headers, marks):
+def _marked(headers: Mapping[str, str], marks: Iterable[tuple[str, tuple[str, ...]]]) -> str:
     agent = _agent(headers)
     return next((name for name, found in marks if any(mark in agent for mark in found)), "")
 
 
-def _agent(headers):
+def _agent(headers: Mapping[str, str]) -> str:
     return headers.get("User-Agent", "")[:READ]

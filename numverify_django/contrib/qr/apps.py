@@ -12,7 +12,7 @@ class NumverifyQrConfig(AppConfig):
     verbose_name = _("Number verification by QR code")
     default_auto_field = "django.db.models.BigAutoField"
 
-    def ready(self):
+    def ready(self) -> None:
         """Register both, and the system check."""
         from ... import pages, uses  # noqa: PLC0415
         from ...models import Use  # noqa: PLC0415

@@ -21,7 +21,7 @@ class CodeForm(forms.Form):
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
     )
 
-    def clean_code(self):
+    def clean_code(self) -> str:
         """Return its digits."""
         code = "".join(self.cleaned_data["code"].split())
         if not CODE.fullmatch(code):

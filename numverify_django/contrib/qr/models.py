@@ -1,9 +1,12 @@
 """A login that a desktop asked for and a phone answers: who is told by digests, never by number, token or code."""
 
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from django.conf import settings as django_settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -38,19 +41,19 @@ SPENT = {"sealed": "", "sealed_code": "", "code_digest": None}  # of a row that 
 FORGOTTEN = SPENT | {"sealed_token": ""}  # of one that gets no next QR code without its number typed again
 
 
-class QrManager(AuditManager):
+class QrManager(AuditManager["QrLogin"]):
     """Every change of a row is one conditional UPDATE, so that of several callers exactly one wins."""
 
     @sensitive_variables()
-    def of_token(self, token):
+    def of_token(self, token: str) -> "QrLogin | None":
         """Return the row whose QR code says ``token``, or None."""
         return self.filter(token_digest=sealing.digest(token)).first()
 
-    def of_browser(self, browser):
+    def of_browser(self, browser: str) -> "QrLogin | None":
         """Return the newest row that the desktop with the random value ``browser`` asked for, or None."""
         return self.filter(browser_digest=sealing.digest(browser)).order_by("-pk").first()
 
-    def late(self, now):
+    def late(self, now: datetime) -> list[Chore]:
         """Return the Chores that end what nobody finished, and erase what it kept for the next QR code."""
         late = self.filter(status__in=OPEN, expires_at__lt=now - GRACE)
         kept = self.filter(created_at__lt=now - RENEWABLE).exclude(status__in=OPEN).exclude(sealed_token="")
@@ -67,7 +70,7 @@ class QrLogin(AuditRow):
     browser = models.CharField(_("browser"), max_length=16, choices=Browser, blank=True)
     system = models.CharField(_("system"), max_length=16, choices=System, blank=True)
     session_digest = models.UUIDField(null=True, editable=False)
-    user = models.ForeignKey(
+    user: models.ForeignKey[AbstractBaseUser | None] = models.ForeignKey(
         django_settings.AUTH_USER_MODEL,
         models.SET_NULL,
         null=True,
@@ -118,43 +121,44 @@ class QrLogin(AuditRow):
             ),
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.reference_shown} {self.get_status_display()}"
 
     @property
-    def is_open(self):
+    def is_open(self) -> bool:
         """Whether the desktop may still be logged in."""
         return self.status in OPEN and self.expires_at > timezone.now()
 
-    def move(self, *stages, **columns):
+    def move(self, *stages: Status, **columns: Any) -> bool:
         """Change ``columns`` where the row is open and at one of ``stages``; tell whether this call did it."""
         mine = QrLogin.objects.filter(pk=self.pk, status__in=stages, expires_at__gt=timezone.now())
         return self._update(mine, columns)
 
-    def end(self, status, **columns):
+    def end(self, status: Status, **columns: Any) -> bool:
         """Give the row its last ``status`` and erase what it kept, unless it has one; tell whether this call did it."""
         columns = {"status": status, "ended_at": timezone.now(), **SPENT, **columns}
         return self._update(QrLogin.objects.filter(pk=self.pk, status__in=OPEN), columns)
 
-    def _update(self, rows, columns):
+    def _update(self, rows: models.QuerySet["QrLogin"], columns: dict[str, Any]) -> bool:
         won = bool(rows.update(**columns))
         for name, value in columns.items() if won else ():
             setattr(self, name, value)
         return won
 
     @sensitive_variables()
-    def try_code(self, code):
+    def try_code(self, code: str) -> bool | None:
         """Spend one of TRIES on ``code`` and tell whether it is right; None where there is nothing to try any more."""
         mine = QrLogin.objects.filter(pk=self.pk, status=Status.PROVED, expires_at__gt=timezone.now())
         if not mine.filter(tries__lt=TRIES).update(tries=models.F("tries") + 1):
             return None
         self.refresh_from_db(fields=["tries"])
-        return secrets.compare_digest(self.digest_of(code).bytes, self.code_digest.bytes)
+        known: UUID = self.code_digest  # type: ignore[assignment]  # where a number is proved there is one
+        return secrets.compare_digest(self.digest_of(code).bytes, known.bytes)
 
-    def digest_of(self, code):
+    def digest_of(self, code: str) -> UUID:
         """Return the digest that stands for ``code``: a million codes are soon tried without the server's key."""
         return sealing.digest(self.key_of(code))
 
-    def key_of(self, code):
+    def key_of(self, code: str) -> str:
         """Return the secret that ``code`` and the server have together, for this row alone."""
         return f"{code}:{self.token_digest}:{django_settings.SECRET_KEY}"
