@@ -12,6 +12,6 @@ class CodesConfig(AppConfig):
     verbose_name = _("Codes by text message")
     default_auto_field = "django.db.models.BigAutoField"
 
-    def ready(self):
+    def ready(self) -> None:
         """Do so once the settings are read."""
         from . import checks  # noqa: F401, PLC0415

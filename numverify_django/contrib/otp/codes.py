@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
 from django.db import DatabaseError
+from django.http import HttpRequest
 from django.utils import translation
 from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_variables
@@ -30,11 +31,11 @@ class Order(Secret):
     browser: str = field(repr=False)
     site: str
     host: str
-    language: str
+    language: str | None
 
 
 @sensitive_variables()
-def ask(request, number):
+def ask(request: HttpRequest, number: PhoneNumber) -> tuple[CodeLogin, Order | None]:
     """Return the CodeLogin of a code for ``number``, and the Order to deliver (None: that was done just now).
 
     Raises TooManyTries over a limit, and Misconfigured where nothing can be sent.
@@ -52,15 +53,15 @@ def ask(request, number):
     return login, Order(login, number, browser, pages.site_name(request), host, translation.get_language())
 
 
-def _host(request):
+def _host(request: HttpRequest) -> str:
     """Return the host that the code is for; one that anybody may claim to be would have browsers fill it in there."""
     if "*" in django_settings.ALLOWED_HOSTS:
         raise exceptions.Misconfigured("ALLOWED_HOSTS takes any host: a message must not name one that is not yours")
-    return urlsplit(f"//{request.get_host()}").hostname
+    return urlsplit(f"//{request.get_host()}").hostname  # type: ignore[return-value]  # which Django has looked at
 
 
 @sensitive_variables()
-def deliver(order):
+def deliver(order: Order) -> None:
     """Send the code if its number can log in, and record what became of it. Whatever fails is logged, not raised."""
     try:
         _deliver(order)
@@ -69,20 +70,20 @@ def deliver(order):
 
 
 @sensitive_variables()
-def _deliver(order):
-    record = VerifiedNumber.objects.filter(number=order.number.e164).select_related("user").first()
+def _deliver(order: Order) -> None:
+    found = VerifiedNumber.objects.filter(number=order.number.e164).select_related("user").first()
     try:
-        require_account(record)
+        record = require_account(found)
     except exceptions.Refused as error:
-        order.login.end(Outcome.REFUSED, reason=error.code, user=record and record.user)
+        order.login.end(Outcome.REFUSED, reason=error.code, user=found and found.user)
         return
     code = CodeDevice.objects.issue(order.login, record, order.browser)
-    conf.get().code_sender(order.number, text_of(code, order))
+    conf.get().code_sender(order.number, text_of(code, order))  # type: ignore[misc]  # without one ``ask`` refuses
     order.login.end(Outcome.SENT, after=[Outcome.ASKED], user=record.user)  # the code may have been typed by now
 
 
 @sensitive_variables()
-def report(login, error):
+def report(login: CodeLogin, error: Exception) -> None:
     """Log what failed, and end ``login`` with it; the error's text may quote a number and is not repeated."""
     where = "".join(traceback.format_tb(error.__traceback__))
     logger.error("code %s failed: %s\n%s", login.reference_shown, type(error).__name__, where)
@@ -92,15 +93,15 @@ def report(login, error):
         logger.error("code %s could not be ended: %s", login.reference_shown, type(broken).__name__)
 
 
-def text_of(code, order):
+def text_of(code: str, order: Order) -> str:
     """Return the message; by its last line browsers fill in the code on this host alone (origin-bound codes)."""
     with translation.override(order.language):
         text = gettext("%(code)s is your %(site)s login code. Never share it.") % {"code": code, "site": order.site}
     return f"{text}\n\n@{order.host} #{code}"
 
 
-def require_account(record):
-    """Raise the Refused that keeps the account of ``record`` (a VerifiedNumber or None) from logging in by code."""
+def require_account(record: VerifiedNumber | None) -> VerifiedNumber:
+    """Return ``record``, or raise the Refused that keeps its account, if there is one, from logging in by code."""
     if record is None:
         raise exceptions.AccountUnknown
     if conf.get().operator(record.operator) is None:  # a sandbox's number is nobody's at the site that went live
@@ -109,3 +110,4 @@ def require_account(record):
         raise exceptions.AccountInactive
     if session.is_staff(record.user) and not conf.get().allow_staff:
         raise exceptions.StaffRefused
+    return record

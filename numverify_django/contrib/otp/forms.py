@@ -1,6 +1,7 @@
 """The two questions: which number, and which code."""
 
 import re
+from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -16,13 +17,13 @@ SIX_DIGITS = _("The code must be 6 digits")
 class NumberForm(PhoneNumberForm):
     """The number to send a code to, of the countries that the site's operators serve."""
 
-    operator = operation = None
+    operator = operation = None  # type: ignore[assignment]  # so Django leaves out a field of the class above
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["phone_number"].help_text = ""
 
-    def clean(self):
+    def clean(self) -> dict[str, Any]:
         """Read the number; here nobody else can tell it."""
         data = super().clean()
         if not self.errors and data["phone_number"] is None:
@@ -42,7 +43,7 @@ class CodeForm(forms.Form):
     reference = forms.CharField(required=False, widget=forms.HiddenInput)
     next = forms.CharField(required=False, widget=forms.HiddenInput)
 
-    def clean_code(self):
+    def clean_code(self) -> str:
         """Return the digits without blanks."""
         code = BLANKS.sub("", self.cleaned_data["code"])
         if not CODE.fullmatch(code):

@@ -1,8 +1,11 @@
 """The audit of codes, and django-otp's device that makes each code and checks it."""
 
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
 
 from django.conf import settings as django_settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -19,6 +22,7 @@ from ...models import (
     number_columns,
 )
 from ...protocol import exceptions
+from ...protocol.phone import PhoneNumber
 from ...pruning import ENDED, ERASED, Chore
 
 LENGTH = 6  # digits of a code
@@ -52,10 +56,10 @@ REFUSALS = (
 REASONS = [(kind.code, _(kind.code.replace("_", " "))) for kind in REFUSALS]
 
 
-class CodeLoginManager(AuditManager):
+class CodeLoginManager(AuditManager["CodeLogin"]):
     """Every change of a row is one conditional UPDATE, so that of several callers exactly one wins."""
 
-    def open(self, *, number, browser, address, sealed):
+    def open(self, *, number: PhoneNumber, browser: str, address: str | None, sealed: str) -> "CodeLogin":
         """Return the row of a code for ``number`` (a PhoneNumber), whether or not one will be sent."""
         now = timezone.now()
         return self.create(
@@ -67,23 +71,23 @@ class CodeLoginManager(AuditManager):
             **number_columns(number),
         )
 
-    def just_opened(self, number, browser):
+    def just_opened(self, number: PhoneNumber, browser: str) -> "CodeLogin | None":
         """Return the row that ``browser`` opened for ``number`` within PAUSE, while its code may be typed, or None."""
         digests = {"browser_digest": sealing.digest(browser), "number_digest": number_columns(number)["number_digest"]}
         row = self.filter(**digests, created_at__gt=timezone.now() - PAUSE).order_by("-pk").first()
         return row if row and row.is_open else None
 
-    def called(self, reference, browser):
+    def called(self, reference: str, browser: str | None) -> "CodeLogin | None":
         """Return the row that ``reference`` names, if ``browser`` (text or None) opened it, or None."""
         if browser is None or not REFERENCE.fullmatch(reference):
             return None
         return self.filter(reference=reference, browser_digest=sealing.digest(browser)).first()
 
-    def forget(self, browser):
+    def forget(self, browser: str) -> None:
         """Erase the numbers that ``browser`` typed."""
         self.filter(browser_digest=sealing.digest(browser)).exclude(sealed="").update(sealed="")
 
-    def late(self, now):
+    def late(self, now: datetime) -> list[Chore]:
         """Return the Chores that end codes nobody typed in time, erase what they kept, and delete their devices."""
         late, devices = self.filter(expires_at__lt=now), CodeDevice.objects.filter(valid_until__lt=now)
         return [
@@ -99,7 +103,7 @@ class CodeLogin(AuditRow):
     outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome, default=Outcome.ASKED)
     reason = models.CharField(_("reason"), max_length=32, choices=REASONS, blank=True)
     tries = models.PositiveSmallIntegerField(_("codes typed"), default=0)
-    user = models.ForeignKey(
+    user: models.ForeignKey[AbstractBaseUser | None] = models.ForeignKey(
         django_settings.AUTH_USER_MODEL,
         models.SET_NULL,
         null=True,
@@ -113,7 +117,8 @@ class CodeLogin(AuditRow):
     objects = CodeLoginManager()
     # What a LOGIN_POLICY tells codes by; the rest of a VerificationAttempt that it may look at is set by the backend.
     operation, use = "code", "login"
-    operator, verified_number = "", None
+    operator = ""
+    verified_number: VerifiedNumber | None = None
 
     class Meta:
         verbose_name = _("code by text message")
@@ -133,16 +138,16 @@ class CodeLogin(AuditRow):
         ]
 
     @property
-    def is_open(self):
+    def is_open(self) -> bool:
         """Whether a code may be typed: the same for a number that nothing was sent to."""
         return self.tries < TRIES and self.outcome not in SPENT and timezone.now() < self.expires_at
 
     @property
-    def keeps_number(self):
+    def keeps_number(self) -> bool:
         """Whether a new code may be sent without typing the number again: a while after this one ran out as well."""
         return timezone.now() < self.expires_at + LIFETIME
 
-    def take_try(self):
+    def take_try(self) -> bool:
         """Tell whether one more code may be typed, and count it."""
         now, mine = timezone.now(), CodeLogin.objects.filter(pk=self.pk)
         may = mine.filter(tries__lt=TRIES, expires_at__gt=now).exclude(outcome__in=SPENT)
@@ -152,14 +157,14 @@ class CodeLogin(AuditRow):
         self.refresh_from_db(fields=["tries", "outcome"])
         return bool(has_won)
 
-    def note_try(self, is_right):
+    def note_try(self, is_right: bool) -> None:
         """Record whether the code typed was the one."""
         if is_right:  # also of a message that the sender took for failed: it was received
             self.end(Outcome.RIGHT, after=(*PENDING, Outcome.FAILED), reason="")
         else:
             self.end(Outcome.WRONG if self.tries < TRIES else Outcome.LIMITED)
 
-    def end(self, outcome, after=PENDING, **columns):
+    def end(self, outcome: Outcome, after: Collection[Outcome] = PENDING, **columns: Any) -> bool:
         """Record ``outcome`` and tell whether the one before it was one of ``after``: it was not final."""
         columns |= {"outcome": outcome, "ended_at": None if outcome in PENDING else timezone.now()}
         has_won = CodeLogin.objects.filter(pk=self.pk, outcome__in=after).update(**columns)
@@ -171,11 +176,11 @@ class CodeLogin(AuditRow):
 class CodeDeviceManager(DeviceManager):
     """Codes that are under way."""
 
-    def issue(self, login, record, browser):
+    def issue(self, login: CodeLogin, record: VerifiedNumber, browser: str) -> str:
         """Return a new code (text) for ``login``; the one before it, of this browser and VerifiedNumber, ends."""
         self.filter(number=record, browser_digest=login.browser_digest).delete()
         # Not confirmed: a site that uses django-otp must not take it for a second factor.
-        device = self.model(user_id=record.user_id, number=record, confirmed=False)
+        device: CodeDevice = self.model(user_id=record.user_id, number=record, confirmed=False)
         device.browser_digest, device.reference = login.browser_digest, login.reference
         return device.renew(browser)
 
@@ -191,25 +196,27 @@ class CodeDevice(SideChannelDevice):
     browser_digest = models.UUIDField(editable=False)
     reference = models.CharField(max_length=REFERENCE_LENGTH, editable=False)  # of the CodeLogin
 
-    objects = CodeDeviceManager()
+    objects: ClassVar[CodeDeviceManager] = CodeDeviceManager()
 
     class Meta:
         indexes = [models.Index(fields=["browser_digest", "reference"], name="numverify_otp_device")]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.reference
 
-    def renew(self, browser):
+    def renew(self, browser: str) -> str:
         """Return a new code (text), and keep its digest."""
-        self.generate_token(LENGTH, LIFETIME.total_seconds(), commit=False)
-        code, self.token = self.token, _bound(self.token, browser)
+        self.generate_token(LENGTH, LIFETIME.total_seconds(), commit=False)  # type: ignore[no-untyped-call]  # no types
+        code: str = self.token  # type: ignore[assignment]  # now there is one
+        self.token = _bound(code, browser)
         self.save()
         return code
 
-    def accepts(self, code, browser):
+    def accepts(self, code: str, browser: str | None) -> bool:
         """Tell whether ``code`` (text) is the one, and end it if so."""
-        return self.verify_token(_bound(code, browser))
+        is_right: bool = self.verify_token(_bound(code, browser))  # type: ignore[no-untyped-call]  # no types
+        return is_right
 
 
-def _bound(code, browser):
+def _bound(code: str, browser: str | None) -> str:
     return sealing.digest(code, f"{browser}:{django_settings.SECRET_KEY}").hex[:16]

@@ -2,8 +2,10 @@
 
 import sys
 
+from ...protocol.phone import PhoneNumber
 
-def console(number, text):
+
+def console(number: PhoneNumber, text: str) -> None:
     """Write the message to the console, for a machine of one's own: whoever reads it can log in."""
     sys.stdout.write(f"Text message to {number.masked}:\n{text}\n")
     sys.stdout.flush()
