@@ -5,6 +5,8 @@ documentation, and the ``outcome`` it belongs to. Messages are ours alone: no te
 token or secret ever enters one.
 """
 
+from collections.abc import Iterator
+
 
 class NumberVerifyError(Exception):
     """A verification ended without a verified number."""
@@ -12,8 +14,8 @@ class NumberVerifyError(Exception):
     code = "error"
     outcome = "error"
 
-    def __str__(self):
-        return super().__str__() or type(self).__doc__.splitlines()[0]
+    def __str__(self) -> str:
+        return super().__str__() or type(self).__doc__.splitlines()[0]  # type: ignore[union-attr]  # each has one
 
 
 class Mismatch(NumberVerifyError):
@@ -252,7 +254,7 @@ class Replayed(Stranger):
 class Limited(Stranger):
     """A limit is reached: ``retry_after`` is how many seconds it lasts."""
 
-    def __init__(self, message="", retry_after=0):
+    def __init__(self, message: str = "", retry_after: float = 0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
@@ -269,7 +271,7 @@ class BudgetSpent(Limited):
     code = "budget_spent"
 
 
-def leaves(kind=NumberVerifyError):
+def leaves(kind: type[NumberVerifyError] = NumberVerifyError) -> Iterator[type[NumberVerifyError]]:
     """Yield every class that has no subclass: the reasons."""
     for child in kind.__subclasses__():
         yield from leaves(child) if child.__subclasses__() else [child]

@@ -4,13 +4,16 @@ import ipaddress
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, NoReturn, Self, TypeVar
 
 from .phone import PhoneNumber
 
 MAX_DEPTH = 20
 REFUSED = re.compile("[\0\ud800-\udfff]")  # texts that no database or UTF-8 takes
+
+T = TypeVar("T")
 
 
 class Secret:
@@ -18,7 +21,7 @@ class Secret:
 
     __slots__ = ()
 
-    def __reduce__(self):
+    def __reduce__(self) -> NoReturn:
         raise TypeError(f"{type(self).__name__} holds secrets")
 
 
@@ -47,7 +50,7 @@ class Response(Secret):
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
 
-    def json_object(self):
+    def json_object(self) -> dict[str, Any]:
         """Return the body as a dict, or raise ValueError: strict UTF-8 JSON sent as ``application/json`` (RFC 8259)."""
         kind, *parameters = self.headers.get("content-type", "").lower().split(";")
         charsets = {
@@ -57,9 +60,12 @@ class Response(Secret):
             raise ValueError("the content type is not application/json in UTF-8")
         return self.parse()
 
-    def parse(self):
+    def parse(self) -> dict[str, Any]:
         """Return the body as a dict whatever its declared type, or raise ValueError."""
         return parse_object(self.body)
+
+
+Conversation = Generator[Request, Response, T]  # what is said to an operator, without any I/O, and what comes of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +131,13 @@ class Device(Secret):
     ipv6_address: str | None = field(default=None, repr=False)
 
     @classmethod
-    def at(cls, address):
+    def at(cls, address: str) -> Self:
         """Return the device at a client's address (text, IPv4 or IPv6), or raise ValueError."""
         found = ipaddress.ip_address(address)
         found = getattr(found, "ipv4_mapped", None) or found  # how a dual-stack server sees an IPv4 client
         return cls(public_address=str(found)) if found.version == 4 else cls(ipv6_address=str(found))
 
-    def as_json(self):
+    def as_json(self) -> dict[str, Any]:
         """Return the object as the specification spells it."""
         ipv4 = {"publicAddress": self.public_address, "publicPort": self.public_port}
         given = {
@@ -151,7 +157,7 @@ class Verification(Secret):
     subscriber: str = field(default="", repr=False, compare=False)
 
 
-def parse_object(body):
+def parse_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object in ``body`` (bytes), or raise ValueError.
 
     Refused: other encodings than UTF-8, a BOM, duplicate names, NaN, Infinity, NUL, lone surrogates, deep nesting.
@@ -167,22 +173,22 @@ def parse_object(body):
     return value
 
 
-def _unique(pairs):
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) != len(pairs):
         raise ValueError("a name appears twice")
     return dict(pairs)
 
 
-def _refuse(constant):
+def _refuse(constant: str) -> NoReturn:
     raise ValueError("not a JSON number")
 
 
-def _finite(digits):
+def _finite(digits: str) -> float:
     number = float(digits)
     return number if math.isfinite(number) else _refuse(digits)
 
 
-def _check(value, depth):
+def _check(value: object, depth: int) -> None:
     if depth == 0:
         raise ValueError("nested too deeply")
     if isinstance(value, str):

@@ -4,7 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
@@ -23,7 +23,7 @@ NON_GEOGRAPHIC = "001"  # satellite and other networks without a country
 class InvalidNumber(ValueError):
     """What was typed cannot be a mobile number; ``code`` is ``characters``, ``impossible`` or ``not_mobile``."""
 
-    def __init__(self, code):
+    def __init__(self, code: str) -> None:
         super().__init__(f"not a mobile number: {code}")
         self.code = code
 
@@ -37,12 +37,12 @@ class PhoneNumber:
 
     e164: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.e164, str) or not E164.fullmatch(self.e164):
             raise ValueError("not a number in E.164")
 
     @classmethod
-    def parse(cls, text, region=None):
+    def parse(cls, text: str, region: str | None = None) -> Self:
         """Return the mobile number that a person typed, nationally (needs ``region``, ISO 3166-1) or with ``+``.
 
         Raises InvalidNumber.
@@ -61,34 +61,34 @@ class PhoneNumber:
         return cls(phonenumbers.format_number(number, PhoneNumberFormat.E164))
 
     @classmethod
-    def example(cls, region=None):
+    def example(cls, region: str | None = None) -> str:
         """Return how a mobile number is spelled: nationally in ``region``, else with its ``+`` (str)."""
         example = partial(phonenumbers.example_number_for_type, num_type=PhoneNumberType.MOBILE)
         national = region and example(region)  # one region has none
         spelling = PhoneNumberFormat.NATIONAL if national else PhoneNumberFormat.INTERNATIONAL
-        return phonenumbers.format_number(national or example("ES"), spelling)
+        return phonenumbers.format_number(national or example("ES"), spelling)  # type: ignore[arg-type]  # Spain has one
 
     @property
-    def ending(self):
+    def ending(self) -> str:
         """The last two digits, by which a page names a number to its owner."""
         return self.e164[-2:]
 
     @property
-    def masked(self):
+    def masked(self) -> str:
         """The last two digits, the most that is ever shown or stored in the clear."""
         return f"•••{self.ending}"
 
     @property
-    def tel_uri(self):
+    def tel_uri(self) -> str:
         """The number as ``tel:+34...`` (RFC 3966)."""
         return f"tel:{self.e164}"
 
     @property
-    def sha256(self):
+    def sha256(self) -> str:
         """The hashedPhoneNumber of the dialects that have one: lower-case hex over E.164 with its ``+``."""
         return hashlib.sha256(self.e164.encode()).hexdigest()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<PhoneNumber {self.masked}>"
 
     __str__ = __repr__
@@ -104,7 +104,7 @@ class Region(NamedTuple):
 
 
 @cache
-def regions(prefixes=()):
+def regions(prefixes: tuple[str, ...] = ()) -> tuple[Region, ...]:
     """Return the Regions, by code, with numbers that begin with one of ``prefixes`` ("+34"); without any, all."""
     return tuple(
         _region(code)
@@ -113,24 +113,23 @@ def regions(prefixes=()):
     )
 
 
-def _prefix_of(code):
+def _prefix_of(code: str) -> str:
     return f"+{phonenumbers.country_code_for_region(code)}"
 
 
-def _overlap(one, other):
+def _overlap(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-def _region(code):
+def _region(code: str) -> Region:
     number = phonenumbers.example_number_for_type(code, PhoneNumberType.MOBILE)
     written = phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL) if number else ""
     groups = tuple(map(len, re.findall("[0-9]+", written)[1:]))
-    return Region(
-        code, _prefix_of(code), phonenumbers.PhoneMetadata.metadata_for_region(code).national_prefix or "", groups
-    )
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(code)
+    return Region(code, _prefix_of(code), metadata.national_prefix or "", groups)  # type: ignore[union-attr]  # has one
 
 
-def _is_mobile(number):
+def _is_mobile(number: phonenumbers.PhoneNumber) -> bool:
     """Tell whether the numbering plan knows ``number`` as one that a SIM on a country's network can have."""
     return (
         phonenumbers.region_code_for_number(number) not in (None, NON_GEOGRAPHIC)

@@ -3,12 +3,15 @@
 import hashlib
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlsplit
 
 from . import exceptions
+from .exceptions import NumberVerifyError
+from .phone import PhoneNumber
 
 VERIFY, SHARE = "verify", "share"
 # No user, fragment, blank, backslash or percent in the authority: parsers disagree about where these lead.
@@ -19,15 +22,16 @@ TUNNELS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16
 FRAUD_PREVENTION = "dpv:FraudPreventionAndDetection"
 SERVICE_PROVISION = "dpv:ServiceProvision"
 
+Place = tuple[str, int | None]  # a host and a port
 # Number Verification's own codes, which some operators spell without their prefix.
-OWN_CODES = {
+OWN_CODES: dict[str, type[NumberVerifyError]] = {
     "INVALID_TOKEN_CONTEXT": exceptions.CannotDetermine,
     "USER_NOT_AUTHENTICATED_BY_MOBILE_NETWORK": exceptions.NotOnMobileNetwork,
     "USER_NOT_AUTHENTICATED_BY_SUPPORTED_METHOD": exceptions.NotOnMobileNetwork,
     "INVALID_TS43_TOKEN": exceptions.TokenRefused,
 }
 # With CAMARA's Commonalities; every dialect is built on them, and each may answer with any of them.
-CODES = MappingProxyType(
+CODES: Mapping[str, type[NumberVerifyError]] = MappingProxyType(
     {
         "INVALID_ARGUMENT": exceptions.Misconfigured,
         "OUT_OF_RANGE": exceptions.Misconfigured,
@@ -44,7 +48,7 @@ CODES = MappingProxyType(
     }
 )
 # Where the body has no known code.
-STATUSES = MappingProxyType(
+STATUSES: Mapping[int, type[NumberVerifyError]] = MappingProxyType(
     {
         400: exceptions.Misconfigured,
         401: exceptions.TokenRefused,
@@ -80,8 +84,8 @@ class Profile:
     accepts_hash: bool = False
     accepts_device: bool = False
     plus_required: bool = True  # in the numbers that the operator answers
-    codes: Mapping = field(default_factory=lambda: CODES, repr=False)
-    statuses: Mapping = field(default_factory=lambda: STATUSES, repr=False)
+    codes: Mapping[str, type[NumberVerifyError]] = field(default_factory=lambda: CODES, repr=False)
+    statuses: Mapping[int, type[NumberVerifyError]] = field(default_factory=lambda: STATUSES, repr=False)
     # the defaults of the operator keys
     issuer: str | None = None
     discovery_url: str | None = None
@@ -130,23 +134,23 @@ class Operator:
     prefixes: tuple[str, ...] = ()
     timeout: float = 10.0
     allow_loopback: bool = False
-    rivals: frozenset = frozenset()  # places of the site's other operators, which no document may lead to
+    rivals: frozenset[Place] = frozenset()  # places of the site's other operators, which no document may lead to
     # A digest (hex) of where this operator is and who we are to it: a changed one ends the attempts under way.
     fingerprint: str = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         told = [str(getattr(self, name)) for name in FINGERPRINTED]
         object.__setattr__(self, "fingerprint", hashlib.sha256("\n".join(told).encode()).hexdigest()[:32])
 
-    def serves(self, number):
+    def serves(self, number: PhoneNumber) -> bool:
         """Tell whether ``number`` is one of the operator's countries (PREFIXES; none means any)."""
         return not self.prefixes or number.e164.startswith(self.prefixes)
 
-    def operation_named(self, name):
+    def operation_named(self, name: str) -> Operation:
         """Return the profile's Operation for ``verify`` or ``share``."""
         return {VERIFY: self.profile.verify, SHARE: self.profile.share}[name]
 
-    def scope(self, name):
+    def scope(self, name: str) -> str:
         """Return the scope parameter: ``openid``, one ``dpv:`` purpose and the operation's scope, as spelled here."""
         if self.scopes is not None:
             return " ".join(self.scopes)
@@ -154,7 +158,7 @@ class Operator:
         wanted = f"{self.purpose or operation.purpose}{self.profile.scope_joiner}{operation.scope}"
         return f"openid {wanted}" if self.profile.openid else wanted
 
-    def check_url(self, url):
+    def check_url(self, url: str) -> None:
         """Raise Misconfigured unless ``url`` is https to a public host, or on ISSUER's allowed loopback origin."""
         try:
             fine = URL.fullmatch(url) and (self._is_own_loopback(url) or _is_public(url))
@@ -165,15 +169,15 @@ class Operator:
             raise exceptions.Misconfigured("an operator's URL must be https and lead to a public host of its own")
 
     @property
-    def places(self):
+    def places(self) -> frozenset[Place]:
         """The hosts and ports at which this operator is configured."""
         urls = (self.issuer, self.discovery_url, self.authorization_endpoint, self.token_endpoint)
         return frozenset(map(_place, filter(None, urls)))
 
-    def _is_own_loopback(self, url):
+    def _is_own_loopback(self, url: str) -> bool:
         return (
             self.allow_loopback
-            and bool(self.issuer)
+            and self.issuer is not None
             and origin(url) == origin(self.issuer)
             and is_loopback(urlsplit(url).hostname)
         )
@@ -192,26 +196,26 @@ FINGERPRINTED = (
 )
 
 
-def origin(url):
+def origin(url: str) -> tuple[str, ...]:
     """Return scheme and network location of ``url``, which name where a request goes."""
     return tuple(urlsplit(url)[:2])
 
 
-def _place(url):
+def _place(url: str) -> Place:
     """Return the host and port that ``url`` leads to, however they are written."""
     parts = urlsplit(url)
     return (parts.hostname or "").rstrip("."), parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
-def is_loopback(host):
+def is_loopback(host: str | None) -> bool:
     """Tell whether ``host`` is this machine, by address or as ``localhost``."""
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
     except ValueError:
         return False
 
 
-def _is_public(url):
+def _is_public(url: str) -> bool:
     """Tell whether ``url`` is https to a public address, or to a name that is no disguised or private one."""
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname or parts.port == 0:  # a port that is none is a ValueError
@@ -224,24 +228,24 @@ def _is_public(url):
     return address.is_global and not special and not any(address in network for network in TUNNELS)
 
 
-def _is_public_name(name):
+def _is_public_name(name: str) -> bool:
     last = name.rpartition(".")[2]
     return "." in name and last[:1].isalpha() and last not in PRIVATE_DOMAINS  # 127.1 and 0x7f.1 are addresses
 
 
-def serving(operators, number):
+def serving(operators: Iterable[Operator], number: PhoneNumber | None) -> tuple[Operator, ...]:
     """Return those of ``operators`` that serve ``number`` (None: that share), in their order."""
     if number is None:
         return tuple(operator for operator in operators if operator.operation == SHARE)
     return tuple(operator for operator in operators if operator.serves(number))
 
 
-def select(operators, number):
+def select(operators: Iterable[Operator], number: PhoneNumber | None) -> Operator | None:
     """Return the first of ``operators`` that serves ``number`` (None: the first that shares), or None."""
     return next(iter(serving(operators, number)), None)
 
 
-def _camara(version, *, verify_scope, share_scope, **dialect):
+def _camara(version: str, *, verify_scope: str, share_scope: str, **dialect: Any) -> Profile:
     root = f"/number-verification/{version}"
     return Profile(
         verify=Operation("POST", f"{root}/verify", verify_scope, "devicePhoneNumberVerified"),
@@ -270,7 +274,7 @@ _SCOPES = {
     "share_scope": "number-verification:device-phone-number:read",
 }
 _GATEWAY = "https://sandbox.opengateway.telefonica.com/apigateway"
-_APIGATEWAY = {
+_APIGATEWAY: dict[str, Any] = {
     "openid": False,
     "id_token": "absent",
     "authorization_endpoint": f"{_GATEWAY}/authorize",
