@@ -5,13 +5,15 @@ No redirect is followed, no cookie kept, no proxy or password taken from the env
 
 import logging
 import threading
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import requests
 import urllib3
 
 from . import connections, flights
-from .calls import BODY_MAX, RECEIVED_MAX, Ahead, Deadline, says_all
+from .calls import BODY_MAX, RECEIVED_MAX, Ahead, Call, Deadline, Steps, says_all
 from .protocol.exceptions import ResponseInvalid, ResponseTooLarge
 from .protocol.messages import Response
 
@@ -19,26 +21,28 @@ logger = logging.getLogger(__name__)
 
 WARMING = "numverify-warm"  # the name of a thread
 
+T = TypeVar("T")
+
 
 class _Bounds:
     """What one exchange may cost: time, and bytes of head, body and framing together."""
 
-    def __init__(self, deadline):
+    def __init__(self, deadline: Deadline) -> None:
         self.remaining = deadline.remaining
         self._left = RECEIVED_MAX
 
-    def count(self, received):
+    def count(self, received: int) -> None:
         self._left -= received
         if self._left < 0:
             raise ResponseTooLarge("head, body and framing together")
 
 
-def run(steps):
+def run(steps: Steps[T]) -> T:
     """Return what the coroutine ``steps`` returns once its Calls are answered, in this thread; raise what it raises.
 
     Threads that ask for one public document at once fetch it once.
     """
-    proceed = partial(steps.send, None)
+    proceed: Callable[[], Call | Ahead] = partial(steps.send, None)
     try:
         while True:
             asked = proceed()
@@ -47,15 +51,17 @@ def run(steps):
             except Exception as error:  # what nobody expected ends the attempt as well
                 proceed = partial(steps.throw, error)
     except StopIteration as finished:
-        return finished.value
+        result: T = finished.value
+        return result
     finally:
         steps.close()
 
 
-def answer(asked):
+def answer(asked: Call | Ahead) -> Response | None:
     """Return the Response to a Call; open connections for an Ahead."""
     if isinstance(asked, Ahead):
-        return warm(*asked)
+        warm(*asked)
+        return None
     asked.flight = flight = _boarded(asked)
     if flight.answer is not None:
         return flight.answer
@@ -64,7 +70,7 @@ def answer(asked):
     return found
 
 
-def _boarded(call):
+def _boarded(call: Call) -> flights.Flight:
     flight, is_awaited = flights.look(call)
     while is_awaited:
         flight.wait(call.remaining())
@@ -72,7 +78,7 @@ def _boarded(call):
     return flight
 
 
-def warm(urls, seconds):
+def warm(urls: list[str], seconds: float) -> None:
     """Open a connection to each of ``urls`` where none rests, in the background and within ``seconds``.
 
     The browser is at the operator meanwhile; its callback finds them open. A failure is left to that to tell.
@@ -82,14 +88,14 @@ def warm(urls, seconds):
             _start(pool, threading.Thread(target=_open, args=(pool, Deadline(seconds)), name=WARMING, daemon=True))
 
 
-def _start(pool, thread):
+def _start(pool: connections.WarmPool, thread: threading.Thread) -> None:
     try:
         thread.start()
     except RuntimeError:  # there are as many threads as the system allows
         pool.opening.release()
 
 
-def _open(pool, deadline):
+def _open(pool: connections.WarmPool, deadline: Deadline) -> None:
     connections.exchange_now.set(_Bounds(deadline))
     try:
         pool.open_connection()
@@ -99,7 +105,7 @@ def _open(pool, deadline):
         pool.opening.release()
 
 
-def send(call):
+def send(call: Call) -> Response:
     """Return the operator's Response, whatever its status, or raise a NumberVerifyError."""
     token = connections.exchange_now.set(_Bounds(call.bound))
     try:
@@ -112,7 +118,7 @@ def send(call):
     return response
 
 
-def _exchange(call):
+def _exchange(call: Call) -> Response:
     raw = connections.adapter().send(_prepared(call), stream=True, timeout=call.bound.remaining())
     try:
         return Response(raw.status, {name.lower(): value for name, value in raw.headers.items()}, _body(raw))
@@ -120,7 +126,7 @@ def _exchange(call):
         raw.close()  # a connection whose answer was read to its end is back in the pool and stays open
 
 
-def _prepared(call):
+def _prepared(call: Call) -> requests.PreparedRequest:
     """Return what requests sends: no more of it than a call has, which knows no cookies, parameters or passwords."""
     prepared = requests.PreparedRequest()
     prepared.prepare_method(call.request.method)
@@ -130,7 +136,7 @@ def _prepared(call):
     return prepared
 
 
-def _body(raw):
+def _body(raw: urllib3.BaseHTTPResponse) -> bytes:
     """Return the body, or nothing where it is not fit to be read and the status says all: redirect, 429, 5xx."""
     try:
         return _read(raw)
@@ -140,7 +146,7 @@ def _body(raw):
         raise
 
 
-def _read(raw):
+def _read(raw: urllib3.BaseHTTPResponse) -> bytes:
     """Return the whole body, or raise: nothing is decompressed, nothing larger than BODY_MAX is read."""
     if raw.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise ResponseInvalid("the body is compressed, which was not asked for")

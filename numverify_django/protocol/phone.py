@@ -66,7 +66,7 @@ class PhoneNumber:
         example = partial(phonenumbers.example_number_for_type, num_type=PhoneNumberType.MOBILE)
         national = region and example(region)  # one region has none
         spelling = PhoneNumberFormat.NATIONAL if national else PhoneNumberFormat.INTERNATIONAL
-        return phonenumbers.format_number(national or example("ES"), spelling)  # type: ignore[arg-type]  # Spain has one
+        return phonenumbers.format_number(national or example("ES"), spelling)  # type: ignore[arg-type]  # ES has one
 
     @property
     def ending(self) -> str:
