@@ -6,26 +6,28 @@ Nothing is read at import. ``problems()`` lists what is wrong for the system che
 import difflib
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.http import HttpRequest
 from django.utils.encoding import force_bytes
 from django.utils.module_loading import import_string
 
 from . import readers
 from .protocol import jose
 from .protocol.exceptions import Misconfigured
+from .protocol.phone import PhoneNumber
 from .protocol.profiles import PROFILES, SHARE, VERIFY, Operator, Profile
 from .roster import Asked, Fixed
 
 # name -> (count, seconds) or None. Mobile carriers put crowds behind one address: alone it is no measure of anybody.
-RATE_LIMITS = MappingProxyType(
+RATE_LIMITS: Mapping[str, readers.Limit] = MappingProxyType(
     {
         **{"number_address": (10, 600), "session": (20, 600), "code_number": (10, 3600)},
         **dict.fromkeys(["address", "site", "operator"]),
@@ -54,33 +56,33 @@ class Settings:
     former_peppers: tuple[str, ...] = field(default=(), repr=False)  # of before PEPPERS was set
     attempt_lifetime: int = 300  # seconds
     retention_days: int = 90
-    rate_limits: Mapping[str, tuple[int, int] | None] = field(default_factory=lambda: RATE_LIMITS)
+    rate_limits: Mapping[str, readers.Limit] = field(default_factory=lambda: RATE_LIMITS)
     redirect_mode: str = "redirect"
-    trusted_proxies: tuple = ()
+    trusted_proxies: tuple[readers.Network, ...] = ()
     allow_staff: bool = False
-    login_policy: Callable | None = None
-    number_taken: Callable | str = "refuse"
+    login_policy: Callable[..., Any] | None = None
+    number_taken: Callable[..., Any] | Literal["refuse"] = "refuse"
     reverify_after: float | None = None  # seconds
-    code_sender: Callable | None = None
-    app_login: Callable | None = None
+    code_sender: Callable[[PhoneNumber, str], object] | None = None
+    app_login: Callable[..., Any] | None = None
     send_login_failed: bool = False
-    route: Callable | None = None
+    route: Callable[[HttpRequest, PhoneNumber | None, tuple[Operator, ...]], str | None] | None = None
 
     @property
-    def operators(self):
+    def operators(self) -> tuple[Operator, ...]:
         """The operators, which a callable of the site may have to look up; Misconfigured where it fails."""
         return self.roster()
 
     @property
-    def listed(self):
+    def listed(self) -> tuple[Operator, ...]:
         """Those that stand in the settings themselves: none where a callable names them."""
         return self.roster.listed
 
-    def operator(self, name):
+    def operator(self, name: str) -> Operator | None:
         """Return the operator called ``name``, or None."""
         return next((operator for operator in self.operators if operator.name == name), None)
 
-    def offered(self, name):
+    def offered(self, name: str) -> tuple[Operator, ...]:
         """Return the operators to choose from: all of them, or the one that a form chose by ``name``."""
         return tuple(operator for operator in self.operators if not name or operator.name == name)
 
@@ -90,31 +92,31 @@ class Pepper(str):
 
     __slots__ = ()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "'********************'"
 
 
-def conceal_peppers():
+def conceal_peppers() -> None:
     """Keep PEPPERS out of Django's exception reports, which mask settings by their names and take this for none."""
     raw = getattr(django_settings, "NUMVERIFY", None)
     if isinstance(raw, dict) and isinstance(raw.get("PEPPERS"), list | tuple):
         raw["PEPPERS"] = [Pepper(item) if isinstance(item, str) else item for item in raw["PEPPERS"]]
 
 
-def get():
+def get() -> Settings:
     """Return the Settings, or raise Misconfigured with the first thing that is wrong."""
     settings, found = _load()
-    if found:
+    if settings is None:
         raise Misconfigured(found[0].message)
     return settings
 
 
-def problems():
+def problems() -> list[Problem]:
     """Return every Problem in NUMVERIFY; a callable of OPERATORS is not asked for this."""
     return _load()[1]
 
 
-def served():
+def served() -> tuple[Operator, ...]:
     """Return the operators, or () where nobody can tell them now: checks or the log say why."""
     try:
         return get().operators
@@ -122,7 +124,7 @@ def served():
         return ()
 
 
-SITE_KEYS = {
+SITE_KEYS: Mapping[str, readers.Reader[Any]] = {
     "UNKNOWN_NUMBER": readers.one_of("create", "deny"),
     "DEFAULT_REGION": readers.optional(readers.region),
     "FALLBACK_URL": readers.url_or_name,
@@ -142,7 +144,7 @@ SITE_KEYS = {
     "SEND_LOGIN_FAILED": readers.flag,
     "ROUTE": readers.optional(readers.callable_or_path),
 }
-OPERATOR_KEYS = {
+OPERATOR_KEYS: Mapping[str, readers.Reader[Any]] = {
     "ISSUER": readers.text,
     "DISCOVERY_URL": readers.text,
     "AUTHORIZATION_ENDPOINT": readers.text,
@@ -175,11 +177,11 @@ OPERATOR_KEYS = {
 
 
 @lru_cache(maxsize=1)
-def _load():
+def _load() -> tuple[Settings | None, list[Problem]]:
     """Return the Settings (or None) and the list of Problems."""
     raw = getattr(django_settings, "NUMVERIFY", None)
     raw = raw if isinstance(raw, dict) else {}
-    found = []
+    found: list[Problem] = []
     values = _read(raw, SITE_KEYS, "NUMVERIFY", found, apart={"OPERATORS"})
     roster, wrong = _roster(raw.get("OPERATORS"))
     found.extend(wrong)
@@ -193,7 +195,7 @@ def _load():
     return (None, found) if found else (settings, [])
 
 
-def _roster(source):
+def _roster(source: Any) -> tuple[Fixed | Asked, list[Problem]]:
     """Return what tells the operators, and the Problems of those that stand in the settings."""
     if not (callable(source) or isinstance(source, str)):
         operators, found = read_operators(source)
@@ -202,10 +204,10 @@ def _roster(source):
         return Asked(readers.callable_or_path(source), read_operators), []
     except (ValueError, TypeError, ImportError):
         hint = "Set it to a dict, or to a callable that returns one, or to the dotted path of that."
-        return None, [Problem("E003", "NUMVERIFY['OPERATORS'] leads to no callable.", hint)]
+        return Fixed(), [Problem("E003", "NUMVERIFY['OPERATORS'] leads to no callable.", hint)]
 
 
-def read_operators(raw):
+def read_operators(raw: Any) -> tuple[tuple[Operator, ...], list[Problem]]:
     """Return the operators in ``raw`` (name -> operator keys), or (), and every Problem in it.
 
     A site that keeps operators elsewhere may ask this before it saves one.
@@ -213,19 +215,19 @@ def read_operators(raw):
     if not isinstance(raw, dict) or not raw:
         hint = "Set NUMVERIFY = {'OPERATORS': {'telefonica': {'PROFILE': 'telefonica', 'CLIENT_ID': ..., ...}}}."
         return (), [Problem("E001", "NUMVERIFY['OPERATORS'] names no operator.", hint)]
-    found = []
-    operators = tuple(_operator(name, keys, found) for name, keys in raw.items())
+    found: list[Problem] = []
+    operators = tuple(filter(None, (_operator(name, keys, found) for name, keys in raw.items())))
     return ((), found) if found else (_apart(operators), [])
 
 
-def _apart(operators):
+def _apart(operators: tuple[Operator, ...]) -> tuple[Operator, ...]:
     """Return ``operators``, each knowing where the others are."""
     return tuple(
         replace(one, rivals=frozenset().union(*(other.places for other in operators)) - one.places) for one in operators
     )
 
 
-def _too_short_a_memory(settings):
+def _too_short_a_memory(settings: Settings) -> Iterator[Problem]:
     """Yield a Problem where pruning deletes what limits are counted on, or what is still open."""
     seconds = [limit[1] for limit in settings.rate_limits.values() if limit]
     if settings.retention_days * 86_400 < max([*seconds, settings.attempt_lifetime]):
@@ -233,17 +235,23 @@ def _too_short_a_memory(settings):
         yield Problem("E011", "NUMVERIFY['RETENTION_DAYS'] is shorter than RATE_LIMITS or ATTEMPT_LIFETIME.", hint)
 
 
-def _read(raw, readers, where, found, apart=frozenset()):
+def _read(
+    raw: dict[Any, Any],
+    keys: Mapping[str, readers.Reader[Any]],
+    where: str,
+    found: list[Problem],
+    apart: Collection[str] = frozenset(),
+) -> dict[str, Any]:
     """Return the field values in the dict ``raw``; add a Problem to ``found`` for each unknown key and wrong value."""
     values = {}
     for key, value in raw.items():
         if key in apart:
             continue
-        if key not in readers:
-            found.append(_unknown(key, [*readers, *apart], where))
+        if key not in keys:
+            found.append(_unknown(key, [*keys, *apart], where))
             continue
         try:
-            values[key.lower()] = readers[key](value)
+            values[key.lower()] = keys[key](value)
         except (ValueError, TypeError, ImportError) as error:
             # the value itself may be a secret: only what it should be is told
             told = (
@@ -253,7 +261,7 @@ def _read(raw, readers, where, found, apart=frozenset()):
     return values
 
 
-def _unknown(key, known, where):
+def _unknown(key: object, known: list[str], where: str) -> Problem:
     close = difflib.get_close_matches(str(key).upper(), known, n=1)
     hint = f"Did you mean '{close[0]}'?" if close else f"Known keys: {', '.join(sorted(known))}."
     if key in OPERATOR_KEYS:
@@ -261,7 +269,7 @@ def _unknown(key, known, where):
     return Problem("E002", f"{where} has an unknown key '{key}'.", hint)
 
 
-def _operator(name, raw, found):
+def _operator(name: Any, raw: Any, found: list[Problem]) -> Operator | None:
     """Return the Operator in ``raw``, or None with Problems added to ``found``."""
     where = f"NUMVERIFY['OPERATORS']['{name}']"
     if not isinstance(name, str) or not 0 < len(name) <= 64:
@@ -273,7 +281,7 @@ def _operator(name, raw, found):
     before = len(found)
     profile = _profile(raw.get("PROFILE"), where, found)
     values = _read(raw, OPERATOR_KEYS, where, found, apart={"PROFILE"})
-    if len(found) > before:
+    if profile is None or len(found) > before:
         return None
     missing = list(_missing(profile, values, where))
     if not missing:
@@ -283,7 +291,7 @@ def _operator(name, raw, found):
     return None if missing else operator
 
 
-def _profile(value, where, found):
+def _profile(value: Any, where: str, found: list[Problem]) -> Profile | None:
     """Return the Profile that ``value`` names or leads to, or None with a Problem added to ``found``."""
     try:
         profile = PROFILES.get(value) or import_string(value)
@@ -297,7 +305,7 @@ def _profile(value, where, found):
     return None
 
 
-def _build(name, profile, values):
+def _build(name: str, profile: Profile, values: dict[str, Any]) -> Operator:
     """Return the Operator: the site's values over the profile's over the general defaults."""
     inherited = {item.name for item in fields(Profile)} & {key.lower() for key in OPERATOR_KEYS}
     defaults = {key: value for key in inherited if (value := getattr(profile, key)) is not None}
@@ -311,10 +319,10 @@ def _build(name, profile, values):
     return Operator(name=name, profile=profile, **merged)
 
 
-def _missing(profile, values, where):
+def _missing(profile: Profile, values: dict[str, Any], where: str) -> Iterator[Problem]:
     """Yield a Problem for each key without which this operator cannot be talked to."""
 
-    def given(key):
+    def given(key: str) -> Any:
         return values.get(key, getattr(profile, key, None))
 
     if not given("client_id"):
@@ -336,7 +344,7 @@ def _missing(profile, values, where):
         yield Problem("E005", f"{where} has no ISSUER, which {what} must name.", "Set it.")
 
 
-def _contradictions(operator, where):
+def _contradictions(operator: Operator, where: str) -> Iterator[Problem]:
     """Yield a Problem for each setting that cannot be true together with another."""
     yield from _credential_problems(operator, where)
     yield from _address_problems(operator, where)
@@ -353,7 +361,7 @@ def _contradictions(operator, where):
         yield Problem("E009", f"{where} has neither ID token nor PKCE.", "Set PKCE to True or ID_TOKEN to 'required'.")
 
 
-def _credential_problems(operator, where):
+def _credential_problems(operator: Operator, where: str) -> Iterator[Problem]:
     if operator.client_auth != "private_key_jwt":
         if not operator.client_secret:
             yield Problem("E006", f"{where} has no CLIENT_SECRET.", "Set it, or PRIVATE_KEY and KEY_ID.")
@@ -368,7 +376,7 @@ def _credential_problems(operator, where):
         yield Problem("E006", f"{where}: {error}.", "Give a PEM key of the type that ASSERTION_ALG signs with.")
 
 
-def _address_problems(operator, where):
+def _address_problems(operator: Operator, where: str) -> Iterator[Problem]:
     names = ("issuer", "discovery_url", "authorization_endpoint", "token_endpoint", "jwks_uri", "api_root")
     for name in names:
         url = getattr(operator, name)
@@ -379,26 +387,26 @@ def _address_problems(operator, where):
             yield Problem("E007", f"{where}['{name.upper()}'] is not a public https URL.", _address_hint(operator))
 
 
-def _address_hint(operator):
+def _address_hint(operator: Operator) -> str:
     if operator.allow_loopback:
         return "Use https, or for an operator on this machine the same scheme, host and port as ISSUER."
     return "Use https. For an operator on this machine set ALLOW_LOOPBACK, which only DEBUG implies."
 
 
-def _derived_peppers():
+def _derived_peppers() -> tuple[str, ...]:
     """Return peppers from SECRET_KEY and its fallbacks, for a site that sets none; a check says what that means."""
     keys = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
     return tuple(hmac.new(force_bytes(key), b"numverify_django.pepper", hashlib.sha256).hexdigest() for key in keys)
 
 
-def _former_peppers():
+def _former_peppers() -> tuple[str, ...]:
     try:
         return _derived_peppers()
     except ImproperlyConfigured:  # an image is built, and checked, without SECRET_KEY
         return ()
 
 
-def _reset(*, setting, **kwargs):
+def _reset(*, setting: str, **kwargs: Any) -> None:
     if setting in {"NUMVERIFY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DEBUG"}:
         _load.cache_clear()
         conceal_peppers()

@@ -2,6 +2,8 @@
 
 import logging
 import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.conf import settings
 
@@ -9,8 +11,10 @@ from .protocol.exceptions import Misconfigured
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-def call(name, hook, *args):
+
+def call(name: str, hook: Callable[..., T], *args: Any) -> T:
     """Return what ``hook``, the callable of the setting ``name``, returns; raise Misconfigured where it fails."""
     try:
         return hook(*args)
@@ -19,6 +23,6 @@ def call(name, hook, *args):
         raise Misconfigured(f"{name} raised {type(error).__name__}") from None
 
 
-def trace(error):
+def trace(error: BaseException) -> str:
     """Return where ``error`` came from (text). What it says may quote a number: only DEBUG shows that."""
     return "".join(traceback.format_exception(error) if settings.DEBUG else traceback.format_tb(error.__traceback__))

@@ -6,11 +6,13 @@ The callable may read a database. A process asks it again after FRESH seconds, w
 import copy
 import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from . import hooks
 from .protocol.exceptions import Misconfigured
+from .protocol.profiles import Operator
 
 logger = logging.getLogger(__name__)
 
@@ -18,13 +20,22 @@ FRESH = 10  # seconds in which a process goes on with what it was told
 RETRY = 1  # seconds in which it does not ask again what failed
 
 
+class Wrong(Protocol):
+    """What is wrong with the operators: a Problem."""
+
+    @property
+    def message(self) -> str: ...
+    @property
+    def hint(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Fixed:
     """Operators that stand in the settings."""
 
-    listed: tuple = ()
+    listed: tuple[Operator, ...] = ()
 
-    def __call__(self):
+    def __call__(self) -> tuple[Operator, ...]:
         """Return them."""
         return self.listed
 
@@ -33,7 +44,7 @@ class Held(NamedTuple):
     """What the callable returned last, what that means, or what is wrong with it, and when to ask again."""
 
     raw: object
-    operators: tuple
+    operators: tuple[Operator, ...]
     wrong: str
     due: float  # seconds of the clock
 
@@ -44,13 +55,18 @@ class Asked:
     Thread-safe without a lock: what is held is only ever replaced whole, and threads that find it due may all ask.
     """
 
-    listed = ()
+    listed: tuple[Operator, ...] = ()
 
-    def __init__(self, source, read, clock=time.monotonic):
+    def __init__(
+        self,
+        source: Callable[[], Any],
+        read: Callable[[Any], tuple[tuple[Operator, ...], Sequence[Wrong]]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._source, self._read, self._clock = source, read, clock
-        self._held = None
+        self._held: Held | None = None
 
-    def __call__(self):
+    def __call__(self) -> tuple[Operator, ...]:
         """Return the operators, or raise Misconfigured with what is wrong: those of before are not trusted instead."""
         held = self._held
         if held is None or self._clock() >= held.due:
@@ -59,7 +75,7 @@ class Asked:
             raise Misconfigured(held.wrong)
         return held.operators
 
-    def _ask(self, before):
+    def _ask(self, before: Held | None) -> Held:
         try:
             # a copy: the callable may return the same dict again, changed
             raw = hooks.call("OPERATORS", lambda: copy.deepcopy(self._source()))
