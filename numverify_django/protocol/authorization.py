@@ -4,13 +4,16 @@ import base64
 import hashlib
 import re
 import secrets
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote, urlencode
 
 from . import exceptions
-from .messages import AuthorizationRequest, AuthorizationResponse
+from .messages import AuthorizationRequest, AuthorizationResponse, Metadata
+from .phone import PhoneNumber
+from .profiles import Operator
 
 CODE = re.compile(r"[\x21-\x7e]{1,4096}")
-ERRORS = {
+ERRORS: dict[str, type[exceptions.NumberVerifyError]] = {
     "login_required": exceptions.NotOnMobileNetwork,
     "interaction_required": exceptions.NotOnMobileNetwork,
     "account_selection_required": exceptions.NotOnMobileNetwork,
@@ -24,10 +27,21 @@ ERRORS = {
     "unsupported_response_type": exceptions.Misconfigured,
     "invalid_scope": exceptions.Misconfigured,
 }
-HINTS = {"tel": lambda number: number.tel_uri, "plain": lambda number: number.e164}
+HINTS: dict[str, Callable[[PhoneNumber], str]] = {
+    "tel": lambda number: number.tel_uri,
+    "plain": lambda number: number.e164,
+}
 
 
-def build_request(operator, metadata, *, operation, number, redirect_uri, random=secrets.token_urlsafe):
+def build_request(
+    operator: Operator,
+    metadata: Metadata,
+    *,
+    operation: str,
+    number: PhoneNumber | None,
+    redirect_uri: str,
+    random: Callable[[int], str] = secrets.token_urlsafe,
+) -> AuthorizationRequest:
     """Return the AuthorizationRequest for ``operation`` (``verify`` or ``share``).
 
     ``random`` returns that many random bytes as URL-safe text; state, nonce and verifier take 256 bits each.
@@ -52,7 +66,9 @@ def build_request(operator, metadata, *, operation, number, redirect_uri, random
     return AuthorizationRequest(url, state, nonce, verifier, redirect_uri)
 
 
-def parse_response(params, operator, metadata):
+def parse_response(
+    params: Mapping[str, Sequence[str]], operator: Operator, metadata: Metadata
+) -> AuthorizationResponse:
     """Return the AuthorizationResponse in ``params`` (name -> list of values), or raise the error it stands for."""
     if any(len(params.get(name, ())) > 1 for name in ("state", "code", "error", "iss")):
         raise exceptions.CallbackInvalid("a parameter is repeated")  # RFC 6749 3.1
@@ -67,7 +83,7 @@ def parse_response(params, operator, metadata):
     return AuthorizationResponse(code, metadata)
 
 
-def check_issuer(issuer, operator, metadata):
+def check_issuer(issuer: str | None, operator: Operator, metadata: Metadata) -> None:
     """Raise IssuerMismatch unless ``issuer`` is the operator's, by simple string comparison (RFC 9207 2.4)."""
     if issuer is None and not metadata.response_iss:
         return
@@ -75,6 +91,6 @@ def check_issuer(issuer, operator, metadata):
         raise exceptions.IssuerMismatch
 
 
-def challenge(verifier):
+def challenge(verifier: str) -> str:
     """Return the S256 code challenge (RFC 7636 4.2)."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()

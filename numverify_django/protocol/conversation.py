@@ -4,9 +4,10 @@ Synchronous and asynchronous transports drive the same generators, so there is o
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from . import jose, tokens, verification
 from .exceptions import (
@@ -18,19 +19,34 @@ from .exceptions import (
     RedirectRefused,
     ResponseInvalid,
 )
-from .messages import AccessToken, Metadata, Request
-from .profiles import VERIFY
+from .messages import AccessToken, AuthorizationResponse, Conversation, Metadata, Request, Response, Verification
+from .phone import PhoneNumber
+from .profiles import VERIFY, Operator
 
 PATIENCE = 2  # seconds to ask again for what is still usable: the login that asks needs the rest of its time
 FRESH = 600  # seconds in which metadata and keys are used without asking again
 STALE = 3600  # seconds in which they are still used while the operator cannot be asked
 COOL_DOWN = 60  # seconds between two refetches for a key that is not there, and between two tries of an outage
 
+T = TypeVar("T")
+Key = tuple[str | None, ...]  # of what is held: which it is, whose, and where it came from
+
+
+class Opened(Protocol):
+    """What the browser's attempt keeps of its AuthorizationRequest."""
+
+    @property
+    def nonce(self) -> str: ...
+    @property
+    def verifier(self) -> str: ...
+    @property
+    def redirect_uri(self) -> str: ...
+
 
 class Held(NamedTuple):
     """What was fetched; ``since`` it was asked for, and ``due`` again (seconds of the Directory's clock)."""
 
-    value: object
+    value: Any
     since: float
     due: float
 
@@ -41,24 +57,24 @@ class Directory:
     Thread-safe without a lock, which a fork could inherit held: entries are only ever replaced whole.
     """
 
-    def __init__(self, clock=time.monotonic):
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._held = {}
-        self._refetched = {}
+        self._held: dict[Key, Held] = {}
+        self._refetched: dict[tuple[Key, bool], float] = {}
 
-    def metadata(self, operator):
+    def metadata(self, operator: Operator) -> Conversation[Metadata]:
         """Yield the discovery request where it is due; return the operator's Metadata (OIDC Discovery 4)."""
         if _is_complete(operator):
             return _metadata(operator, {})
         return (yield from self._cached(("metadata", operator.fingerprint), partial(discover, operator)))
 
-    def learn(self, operator):
+    def learn(self, operator: Operator) -> Conversation[None]:
         """Yield the requests for what is not known yet, or not any more: the metadata, and the keys of ID tokens."""
         metadata = yield from self.metadata(operator)
         if operator.id_token == "required":  # noqa: S105
             yield from self._keys(operator, metadata)
 
-    def verified(self, token, operator, metadata):
+    def verified(self, token: Any, operator: Operator, metadata: Metadata) -> Conversation[bytes]:
         """Yield the key request where it is due; return the ID token's payload (bytes), or raise IdTokenInvalid.
 
         Keys that do not verify the token and are older are fetched once more: the operator may have rotated them.
@@ -79,10 +95,10 @@ class Directory:
                 raise
         return jose.verify(token, newest.candidates(kid, algorithm), algorithm)
 
-    def _keys(self, operator, metadata):
+    def _keys(self, operator: Operator, metadata: Metadata) -> Conversation[jose.KeySet]:
         return self._cached(_key_of_keys(operator, metadata), partial(fetch_keys, metadata.jwks_uri))
 
-    def _refetch_keys(self, key, metadata, why):
+    def _refetch_keys(self, key: Key, metadata: Metadata, why: bool) -> Conversation[None]:
         """Yield the key request unless one was made lately for the same reason ``why``.
 
         The cool-down begins when keys have come: until then simultaneous logins ask too, rather than fail.
@@ -91,10 +107,11 @@ class Directory:
             yield from self._fetched(key, fetch_keys(metadata.jwks_uri))
             self._refetched[key, why] = self._clock()
 
-    def _cached(self, key, fetch):
+    def _cached(self, key: Key, fetch: Callable[..., Conversation[T]]) -> Conversation[T]:
         now, held = self._clock(), self._held.get(key)
         if held is not None and now < held.due:
-            return held.value
+            value: T = held.value
+            return value
         if held is None or now >= held.since + STALE:
             return (yield from self._fetched(key, fetch()))
         # One login asks, and not for long; the others go on with what is known, an outage through.
@@ -102,9 +119,10 @@ class Directory:
         try:
             return (yield from self._fetched(key, fetch(patience=PATIENCE)))
         except NumberVerifyError:
-            return self._held[key].value
+            known: T = self._held[key].value
+            return known
 
-    def _fetched(self, key, conversation):
+    def _fetched(self, key: Key, conversation: Conversation[T]) -> Conversation[T]:
         begun = self._clock()
         value = yield from conversation
         held = self._held.get(key)
@@ -113,7 +131,7 @@ class Directory:
             self._forget_before(begun - 2 * STALE)
         return value
 
-    def _forget_before(self, moment):
+    def _forget_before(self, moment: float) -> None:
         """Drop what nobody uses any more: an operator may name another jwks_uri in each document."""
         for key, held in list(self._held.items()):
             if held.since < moment:
@@ -123,11 +141,11 @@ class Directory:
                 self._refetched.pop(which, None)
 
 
-def _key_of_keys(operator, metadata):
+def _key_of_keys(operator: Operator, metadata: Metadata) -> Key:
     return "keys", operator.fingerprint, metadata.jwks_uri
 
 
-def discover(operator, patience=None):
+def discover(operator: Operator, patience: float | None = None) -> Conversation[Metadata]:
     """Yield the discovery request; return the Metadata, or raise (OIDC Discovery 4.3: the issuer must be equal)."""
     url = operator.discovery_url or f"{(operator.issuer or '').rstrip('/')}/.well-known/openid-configuration"
     operator.check_url(url)
@@ -137,14 +155,22 @@ def discover(operator, patience=None):
     return _metadata(operator, document)
 
 
-def fetch_keys(jwks_uri, patience=None):
+def fetch_keys(jwks_uri: str | None, patience: float | None = None) -> Conversation[jose.KeySet]:
     """Yield the JWKS request; return the operator's KeySet."""
     if jwks_uri is None:
         raise IdTokenInvalid("an ID token came, and there is no JWKS_URI to check it with")
     return jose.KeySet.parse(_document((yield Request("jwks", "GET", jwks_uri, patience=patience, is_public=True))))
 
 
-def exchange(operator, directory, response, *, opened, operation, clock=time.time):
+def exchange(
+    operator: Operator,
+    directory: Directory,
+    response: AuthorizationResponse,
+    *,
+    opened: Opened,
+    operation: str,
+    clock: Callable[[], float] = time.time,
+) -> Conversation[AccessToken]:
     """Yield the token request and, where due, the key request; return the validated AccessToken.
 
     ``opened`` has the attempt's ``nonce``, ``verifier`` and ``redirect_uri``.
@@ -168,18 +194,25 @@ def exchange(operator, directory, response, *, opened, operation, clock=time.tim
     )
 
 
-def ask(operator, token, *, operation, number, client_address=None):
+def ask(
+    operator: Operator,
+    token: AccessToken,
+    *,
+    operation: str,
+    number: PhoneNumber | None,
+    client_address: str | None = None,
+) -> Conversation[Verification]:
     """Yield the one paid call; return the Verification, or raise what the operator's answer stands for."""
     if operation == VERIFY:
-        reply = yield verification.verify_request(operator, token, number, client_address)
-        found = verification.parse_verify(reply, operator, number)
+        reply = yield verification.verify_request(operator, token, number, client_address)  # type: ignore[arg-type]  # has one
+        found = verification.parse_verify(reply, operator, number)  # type: ignore[arg-type]  # likewise
     else:
         reply = yield verification.share_request(operator, token, client_address)
         found = verification.parse_share(reply, operator)
     return replace(found, subscriber=token.subscriber)
 
 
-def _document(response):
+def _document(response: Response) -> dict[str, Any]:
     """Return the JSON object of a public document, or raise."""
     if 300 <= response.status < 400:
         raise RedirectRefused
@@ -195,14 +228,14 @@ def _document(response):
         raise ResponseInvalid("the document is not a JSON object") from error
 
 
-def _is_complete(operator):
+def _is_complete(operator: Operator) -> bool:
     needs_keys = operator.id_token == "required"  # noqa: S105
     return bool(operator.authorization_endpoint and operator.token_endpoint and (operator.jwks_uri or not needs_keys))
 
 
-def _metadata(operator, document):
+def _metadata(operator: Operator, document: dict[str, Any]) -> Metadata:
     """Return the Metadata of the settings, completed by the discovery ``document``; what is configured wins."""
-    found = {
+    found: dict[str, Any] = {
         name: getattr(operator, name) or document.get(name)
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
     }

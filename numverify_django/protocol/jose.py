@@ -2,10 +2,13 @@
 
 import re
 from base64 import urlsafe_b64decode
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from .exceptions import IdTokenInvalid, Misconfigured, ResponseInvalid
 from .messages import parse_object
@@ -17,7 +20,7 @@ RSA_MIN_BITS = 2048
 RSA_EXPONENT_MAX = 2**32  # 65537 is usual; one as long as the modulus makes each check take a thousand times as long
 SIGNER = jwt.PyJWT({"enforce_minimum_key_length": True})
 PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}  # RFC 7518 6
-KEY_TYPES = {
+KEY_TYPES: dict[str, tuple[str, str | None]] = {
     "RS256": ("RSA", None),
     "RS384": ("RSA", None),
     "RS512": ("RSA", None),
@@ -36,23 +39,23 @@ VERIFIERS = {algorithm: jwt.PyJWS(algorithms=[algorithm]) for algorithm in KEY_T
 class KeySet:
     """An operator's published keys, as received (RFC 7517)."""
 
-    keys: tuple = field(default=(), repr=False)
+    keys: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
     @classmethod
-    def parse(cls, document):
+    def parse(cls, document: dict[str, Any]) -> Self:
         """Return the set in a JWKS document (a dict), or raise ResponseInvalid; one broken key spoils no other."""
         keys = document.get("keys")
         if not isinstance(keys, list) or len(keys) > KEYS_MAX:
             raise ResponseInvalid("the JWKS has no usable list of keys")
         return cls(tuple(key for key in keys if isinstance(key, dict)))
 
-    def candidates(self, kid, algorithm):
+    def candidates(self, kid: str | None, algorithm: str) -> list[Any]:
         """Return PyJWT's keys that may verify ``algorithm``: by kid where there is one, by type, use and curve."""
         fitting = [key for key in self.keys if (kid is None or key.get("kid") == kid) and _fits(key, algorithm)]
         return [loaded for key in fitting if (loaded := _load(key, algorithm))]
 
 
-def read_kid(token, algorithm):
+def read_kid(token: object, algorithm: str) -> str | None:
     """Return the token's ``kid`` or None, or raise IdTokenInvalid where its header is not one for ``algorithm``.
 
     PyJWT, which would read all of the token for that, reads the header again when it verifies.
@@ -73,17 +76,18 @@ def read_kid(token, algorithm):
     return header.get("kid")
 
 
-def verify(token, keys, algorithm):
+def verify(token: str, keys: Iterable[Any], algorithm: str) -> bytes:
     """Return the payload (bytes) that one of ``keys`` signed with ``algorithm``, or raise IdTokenInvalid."""
     for key in keys:
         try:
-            return VERIFIERS[algorithm].decode(token, key, algorithms=[algorithm])
+            payload: bytes = VERIFIERS[algorithm].decode(token, key, algorithms=[algorithm])
+            return payload
         except (jwt.PyJWTError, ValueError, TypeError):
             continue
     raise IdTokenInvalid("the ID token's signature is not by a key of the operator")
 
 
-def sign(claims, private_key, algorithm, key_id):
+def sign(claims: dict[str, Any], private_key: str, algorithm: str, key_id: str) -> str:
     """Return a signed JWT; ``private_key`` is PEM. Raises Misconfigured where the key does not fit the algorithm."""
     try:
         return SIGNER.encode(claims, private_key, algorithm=algorithm, headers={"kid": key_id})
@@ -92,7 +96,7 @@ def sign(claims, private_key, algorithm, key_id):
         raise Misconfigured("PRIVATE_KEY does not fit ASSERTION_ALG") from None
 
 
-def _fits(key, algorithm):
+def _fits(key: dict[str, Any], algorithm: str) -> bool:
     kty, curve = KEY_TYPES[algorithm]
     operations = key.get("key_ops", ["verify"])
     return (
@@ -106,7 +110,7 @@ def _fits(key, algorithm):
     )
 
 
-def _load(key, algorithm):
+def _load(key: dict[str, Any], algorithm: str) -> Any:
     """Return PyJWT's key for a JWK, or None where it is broken, too short to trust, or too slow to use."""
     try:
         loaded = jwt.PyJWK(key, algorithm=algorithm).key
@@ -115,5 +119,5 @@ def _load(key, algorithm):
     return loaded if key["kty"] != "RSA" or _is_usual(loaded) else None
 
 
-def _is_usual(rsa_key):
+def _is_usual(rsa_key: RSAPublicKey) -> bool:
     return rsa_key.key_size >= RSA_MIN_BITS and rsa_key.public_numbers().e < RSA_EXPONENT_MAX

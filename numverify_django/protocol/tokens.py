@@ -5,11 +5,14 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote_plus, urlencode
 
 from . import exceptions, jose
-from .exceptions import IdTokenInvalid, TokenInvalid
-from .messages import AccessToken, Request, TokenSet, parse_object
+from .exceptions import IdTokenInvalid, NumberVerifyError, TokenInvalid
+from .messages import AccessToken, Metadata, Request, Response, TokenSet, parse_object
+from .profiles import Operator
 
 BEARER = re.compile(r"[A-Za-z0-9._~+/-]{1,8192}={0,2}")  # RFC 6750 2.1
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -17,7 +20,7 @@ ASSERTION_LIFETIME = 120  # seconds; CAMARA allows 300
 LEEWAY = 60  # seconds between the operator's clock and ours
 MAX_AGE = 600  # seconds since the ID token was issued
 MAX_LIFETIME = 86_400  # seconds until the ID token ends
-ERRORS = {
+ERRORS: dict[str, type[NumberVerifyError]] = {
     "invalid_grant": exceptions.TokenRefused,
     "invalid_client": exceptions.Misconfigured,
     "invalid_request": exceptions.Misconfigured,
@@ -27,8 +30,20 @@ ERRORS = {
 }
 HASHES = {"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512}
 
+Random = Callable[[int], str]  # returns that many random bytes as text
+Proof = tuple[dict[str, str], dict[str, str]]  # headers and form fields that say who we are
 
-def token_request(operator, metadata, *, code, verifier, redirect_uri, now, random=secrets.token_urlsafe):
+
+def token_request(
+    operator: Operator,
+    metadata: Metadata,
+    *,
+    code: str,
+    verifier: str,
+    redirect_uri: str,
+    now: float,
+    random: Random = secrets.token_urlsafe,
+) -> Request:
     """Return the Request that spends ``code``; ``now`` is seconds since the epoch."""
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
     if operator.pkce:
@@ -44,17 +59,17 @@ def token_request(operator, metadata, *, code, verifier, redirect_uri, now, rand
     )
 
 
-def _basic(operator, endpoint, now, random):
+def _basic(operator: Operator, endpoint: str, now: float, random: Random) -> Proof:
     # RFC 6749 2.3.1: both are form-encoded before they are joined
     pair = f"{quote_plus(operator.client_id)}:{quote_plus(operator.client_secret)}"
     return {"authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}, {}
 
 
-def _post(operator, endpoint, now, random):
+def _post(operator: Operator, endpoint: str, now: float, random: Random) -> Proof:
     return {}, {"client_id": operator.client_id, "client_secret": operator.client_secret}
 
 
-def _private_key_jwt(operator, endpoint, now, random):
+def _private_key_jwt(operator: Operator, endpoint: str, now: float, random: Random) -> Proof:
     """RFC 7523 3; the audience is the URL called, unless the operator is set to want its issuer."""
     claims = {
         "iss": operator.client_id,
@@ -75,7 +90,7 @@ def _private_key_jwt(operator, endpoint, now, random):
 CLIENT_AUTH = {"client_secret_basic": _basic, "client_secret_post": _post, "private_key_jwt": _private_key_jwt}
 
 
-def parse_token_response(response, operator, operation):
+def parse_token_response(response: Response, operator: Operator, operation: str) -> TokenSet:
     """Return the TokenSet in ``response``, or raise the error it stands for (RFC 6749 5)."""
     if response.status != 200:
         raise _refusal(response)
@@ -94,7 +109,7 @@ def parse_token_response(response, operator, operation):
     return TokenSet(token, body.get("id_token"), "id_token" in body)
 
 
-def _refusal(response):
+def _refusal(response: Response) -> NumberVerifyError:
     """Return the exception for a token response that is not 200; the operator's text is dropped."""
     if 300 <= response.status < 400:
         return exceptions.RedirectRefused()
@@ -111,29 +126,29 @@ def _refusal(response):
     return _refused(response.status, error)
 
 
-def _refused(status, error):
+def _refused(status: int, error: object) -> NumberVerifyError:
     """Return the exception for the ``error`` of a token response, whatever its type."""
     known = error if isinstance(error, str) and error in ERRORS else None
     # RFC 6749 5.2: a 401 is about the client, whatever its body
     otherwise = exceptions.Misconfigured if status == 401 else exceptions.TokenRefused
-    kind = ERRORS.get(known, otherwise)
+    kind = otherwise if known is None else ERRORS[known]
     advice = ": check the client's credentials and scopes" if kind is exceptions.Misconfigured else ""
     return kind(f"the token endpoint answered {status} {known or ''}".rstrip() + advice)
 
 
-def _check_token_type(body):
+def _check_token_type(body: dict[str, Any]) -> None:
     kind = body.get("token_type")
     if not isinstance(kind, str) or kind.lower() != "bearer":  # RFC 6749 5.1: case-insensitive
         raise TokenInvalid("token_type is not Bearer")
 
 
-def _check_expires_in(body):
+def _check_expires_in(body: dict[str, Any]) -> None:
     seconds = body.get("expires_in", 1)
     if type(seconds) not in (int, float) or not seconds > 0:
         raise TokenInvalid("expires_in is not a number of seconds to come")
 
 
-def _check_scope(body, operator, operation):
+def _check_scope(body: dict[str, Any], operator: Operator, operation: str) -> None:
     """A missing scope means the one asked for (RFC 6749 5.1); a narrower one would waste the paid call."""
     wanted = operator.operation_named(operation).scope
     granted = body.get("scope", operator.scope(operation))
@@ -144,11 +159,11 @@ def _check_scope(body, operator, operation):
         raise exceptions.PermissionDenied("the token lacks the operation's scope")
 
 
-def _scope_words(text):
+def _scope_words(text: str) -> list[str]:
     return text.replace("#", " ").split()
 
 
-def validate_id_token(payload, operator, *, nonce, access_token, now):
+def validate_id_token(payload: bytes, operator: Operator, *, nonce: str, access_token: str, now: float) -> AccessToken:
     """Return the AccessToken that the ID token's claims vouch for, or raise IdTokenInvalid (OIDC Core 3.1.3.7).
 
     ``payload`` is the verified JWS payload (bytes), ``nonce`` the request's, ``now`` seconds since the epoch.
@@ -166,13 +181,13 @@ def validate_id_token(payload, operator, *, nonce, access_token, now):
     return AccessToken(access_token, f"{claims['iss']} {claims['sub']}")
 
 
-def _check_iss(claims, operator):
+def _check_iss(claims: dict[str, Any], operator: Operator) -> None:
     # OIDC Core 3.1.3.7 (2)
     if operator.issuer is None or claims.get("iss") != operator.issuer:
         raise IdTokenInvalid("iss is not the configured ISSUER")
 
 
-def _check_aud(claims, operator):
+def _check_aud(claims: dict[str, Any], operator: Operator) -> None:
     # OIDC Core 3.1.3.7 (3)-(5): ours alone, and azp, where there is one, is us
     if claims.get("aud") not in (operator.client_id, [operator.client_id]):
         raise IdTokenInvalid("aud is not this client alone")
@@ -180,13 +195,13 @@ def _check_aud(claims, operator):
         raise IdTokenInvalid("azp is another client")
 
 
-def _check_sub(claims):
+def _check_sub(claims: dict[str, Any]) -> None:
     sub = claims.get("sub")
     if not isinstance(sub, str) or not 1 <= len(sub) <= 255:
         raise IdTokenInvalid("sub is missing")
 
 
-def _check_times(claims, now):
+def _check_times(claims: dict[str, Any], now: float) -> None:
     # OIDC Core 3.1.3.7 (9), (10)
     exp, iat, nbf = _time(claims, "exp"), _time(claims, "iat"), _time(claims, "nbf", now)
     if exp + LEEWAY <= now or exp > now + MAX_LIFETIME:
@@ -195,21 +210,21 @@ def _check_times(claims, now):
         raise IdTokenInvalid("iat or nbf is in the future, or iat too old")
 
 
-def _time(claims, name, default=None):
-    value = claims.get(name, default)
+def _time(claims: dict[str, Any], name: str, default: float | None = None) -> float:
+    value: Any = claims.get(name, default)
     if type(value) not in (int, float) or not 0 < value < 1e11:
         raise IdTokenInvalid(f"{name} is not a time")
-    return value
+    return value  # type: ignore[no-any-return]  # just looked at
 
 
-def _check_nonce(claims, nonce):
+def _check_nonce(claims: dict[str, Any], nonce: str) -> None:
     # OIDC Core 3.1.3.7 (11)
     sent = claims.get("nonce")
     if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), nonce.encode()):
         raise IdTokenInvalid("nonce is not the request's")
 
 
-def _check_at_hash(claims, operator, access_token):
+def _check_at_hash(claims: dict[str, Any], operator: Operator, access_token: str) -> None:
     # OIDC Core 3.1.3.8: optional in the code flow, binding where present
     if "at_hash" not in claims:
         return
