@@ -9,15 +9,20 @@ import logging
 import math
 import ssl
 import time
+from collections.abc import AsyncGenerator, Callable
 from functools import cache, partial
+from typing import Any, TypeVar
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
+from aiohttp.tracing import Trace
 from asgiref.sync import sync_to_async
 from yarl import URL
 
 from . import connections, flights
-from .calls import BODY_MAX, RECEIVED_MAX, Ahead, says_all
+from .calls import BODY_MAX, RECEIVED_MAX, Ahead, Call, Steps, says_all
 from .connections import HEAD_MAX
 from .protocol.exceptions import ResponseInvalid, ResponseTooLarge
 from .protocol.messages import Response
@@ -28,17 +33,21 @@ NO_TIMEOUT = aiohttp.ClientTimeout()  # but that of the Call
 IDLE_MAX = 65_536  # bytes of TLS in a row that bring no data
 FRAMING = 4  # bytes of a header beside its name and value
 
-_sessions = {}  # event loop -> its session, and what closes it
-_warming = set()  # tasks, which nothing else keeps until they end
+T = TypeVar("T")
+_Place = tuple[str | None, int | None]  # a host and a port
+
+# event loop -> its session, and what closes it
+_sessions: dict[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, AsyncGenerator[None, None]]] = {}
+_warming: set[asyncio.Task[None]] = set()  # tasks, which nothing else keeps until they end
 
 
-async def run(steps):
+async def run(steps: Steps[T]) -> T:
     """Return what the coroutine ``steps`` returns once its Calls are answered; raise what it raises.
 
     What it does between two of them is done in a thread. It goes on to its end, within its deadline, where Django
     cancels the view because the browser left: what an operator was asked is recorded.
     """
-    task = asyncio.ensure_future(_answered(steps))
+    task: asyncio.Task[T] = asyncio.ensure_future(_answered(steps))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -46,8 +55,8 @@ async def run(steps):
         raise
 
 
-async def _answered(steps):
-    proceed = partial(steps.send, None)
+async def _answered(steps: Steps[Any]) -> Any:
+    proceed: Callable[[], Call | Ahead] = partial(steps.send, None)
     try:
         while True:
             asked, result = await sync_to_async(_step)(proceed)
@@ -61,7 +70,7 @@ async def _answered(steps):
         steps.close()
 
 
-def _step(proceed):
+def _step(proceed: Callable[[], Call | Ahead]) -> tuple[Call | Ahead | None, Any]:
     """Return what is asked for next and None; or None and what the coroutine returned."""
     try:
         return proceed(), None
@@ -69,10 +78,11 @@ def _step(proceed):
         return None, finished.value
 
 
-async def answer(asked):
+async def answer(asked: Call | Ahead) -> Response | None:
     """Return the Response to a Call; open connections for an Ahead."""
     if isinstance(asked, Ahead):
-        return warm(*asked)
+        warm(*asked)
+        return None
     asked.flight = flight = await _boarded(asked)
     if flight.answer is not None:
         return flight.answer
@@ -81,7 +91,7 @@ async def answer(asked):
     return found
 
 
-async def _boarded(call):
+async def _boarded(call: Call) -> flights.Flight:
     flight, is_awaited = flights.look(call)
     while is_awaited:
         await flight.awaited(call.remaining())
@@ -89,23 +99,23 @@ async def _boarded(call):
     return flight
 
 
-def warm(urls, seconds):
+def warm(urls: list[str], seconds: float) -> None:
     """Open a connection to each of ``urls`` where none rests, in the background and within ``seconds``."""
     for place in {URL(url, encoded=True).origin() for url in urls}:
         _warming.add(task := asyncio.ensure_future(_open(place, seconds)))
         task.add_done_callback(_warming.discard)
 
 
-async def _open(place, seconds):
+async def _open(place: URL, seconds: float) -> None:
     session = await _session()
     try:
         async with asyncio.timeout(seconds):
-            await session.connector.open_one(place)
+            await session.connector.open_one(place)  # type: ignore[union-attr]  # it is ours
     except (aiohttp.ClientError, OSError, ValueError) as error:
         logger.debug("no connection was opened ahead: %s", type(error).__name__)
 
 
-async def send(call):
+async def send(call: Call) -> Response:
     """Return the operator's Response, whatever its status, or raise a NumberVerifyError."""
     session = await _session()
     try:
@@ -117,17 +127,17 @@ async def send(call):
     return response
 
 
-async def _exchange(session, call):
+async def _exchange(session: aiohttp.ClientSession, call: Call) -> Response:
     request, url = call.request, URL(call.request.url, encoded=True)
-    sent = {"headers": call.headers, "data": request.body, "allow_redirects": False}
+    sent: dict[str, Any] = {"headers": call.headers, "data": request.body, "allow_redirects": False}
     async with session.request(request.method, url, **sent) as raw:
         if sum(len(name) + len(value) + FRAMING for name, value in raw.raw_headers) > HEAD_MAX:
             raise aiohttp.ClientPayloadError("a head that is larger than any honest one")
-        session.connector.note(url, raw.headers.get("keep-alive", ""))
+        session.connector.note(url, raw.headers.get("keep-alive", ""))  # type: ignore[union-attr]  # it is ours
         return Response(raw.status, {name.lower(): value for name, value in raw.headers.items()}, await _body(raw))
 
 
-async def _body(raw):
+async def _body(raw: aiohttp.ClientResponse) -> bytes:
     """Return the body, or nothing where it is not fit to be read and the status says all."""
     try:
         return await _read(raw)
@@ -138,7 +148,7 @@ async def _body(raw):
         raise
 
 
-async def _read(raw):
+async def _read(raw: aiohttp.ClientResponse) -> bytes:
     """Return the whole body, or raise: nothing is decompressed, nothing larger than BODY_MAX is read."""
     codings = raw.headers.getall("content-encoding", ["identity"])
     if [coding.strip().lower() for coding in codings] != ["identity"]:
@@ -154,10 +164,10 @@ async def _read(raw):
 class _TLSObject(ssl.SSLObject):
     """TLS that counts what it says without bringing data: tickets and KeyUpdates could go on for ever."""
 
-    incoming = None  # the MemoryBIO that it reads
+    incoming: ssl.MemoryBIO  # that it reads
     idle = 0  # bytes
 
-    def read(self, len=1024, buffer=None):
+    def read(self, len: int = 1024, buffer: Any = None) -> bytes:
         waiting = self.incoming.pending
         try:
             found = super().read(len, buffer)
@@ -173,8 +183,8 @@ class _TLSObject(ssl.SSLObject):
 class _TLSContext(ssl.SSLContext):
     sslobject_class = _TLSObject
 
-    def wrap_bio(self, incoming, *args, **kwargs):
-        made = super().wrap_bio(incoming, *args, **kwargs)
+    def wrap_bio(self, incoming: ssl.MemoryBIO, *args: Any, **kwargs: Any) -> _TLSObject:
+        made: _TLSObject = super().wrap_bio(incoming, *args, **kwargs)  # type: ignore[assignment]  # of sslobject_class
         made.incoming = incoming
         return made
 
@@ -185,26 +195,26 @@ class _Protocol(ResponseHandler):
     left = 0  # bytes that the answer under way may still have; while it rests, none
     used_at = math.inf  # seconds of time.monotonic since it rests
 
-    def ask(self):
+    def ask(self) -> None:
         self.left = RECEIVED_MAX
 
-    def rest(self):
+    def rest(self) -> None:
         self.left, self.used_at = 0, time.monotonic()
 
-    def connection_lost(self, exc):
+    def connection_lost(self, exc: BaseException | None) -> None:
         if exc is not None and self._payload is not None and not self._payload.is_eof():
             # A body without a length would pass for whole.
             self._end(aiohttp.ClientPayloadError("the connection was cut"))
         super().connection_lost(exc)
 
-    def data_received(self, data):
+    def data_received(self, data: bytes) -> None:
         self.left -= len(data)
         if self.left < 0:
             self._end(ResponseTooLarge("head, body and framing together, or unasked"))
         else:
             super().data_received(data)
 
-    def feed_data(self, data, size=0):
+    def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
         message, _ = data
         if 100 < message.code < 200:
             # The real answer is still to come: a kept connection would give it to the next person's request.
@@ -212,7 +222,7 @@ class _Protocol(ResponseHandler):
         else:
             super().feed_data(data, size)
 
-    def _end(self, error):
+    def _end(self, error: Exception) -> None:
         payload, self._payload = self._payload, None
         if payload is not None:
             payload.set_exception(error)
@@ -224,26 +234,29 @@ class _Protocol(ResponseHandler):
 class _Connector(aiohttp.TCPConnector):
     """The connections of an event loop: one that rested for long is not used again."""
 
-    def __init__(self):
-        kept = {"limit": 0, "keepalive_timeout": connections.IDLE_MAX, "use_dns_cache": False}
+    def __init__(self) -> None:
+        kept: dict[str, Any] = {"limit": 0, "keepalive_timeout": connections.IDLE_MAX, "use_dns_cache": False}
         super().__init__(ssl=_tls_context(), **kept)
-        self._factory = partial(_Protocol, loop=asyncio.get_running_loop())
-        self._kept_for = {}  # host and port -> seconds that a connection is kept there, as was said last
-        self._opening = set()  # URLs
+        self._factory = partial(_Protocol, loop=asyncio.get_running_loop())  # type: ignore[assignment]  # a kind of it
+        self._kept_for: dict[_Place, float] = {}  # seconds that a connection is kept there, as was said last
+        self._opening: set[URL] = set()
 
-    async def connect(self, req, traces, timeout):
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
         await asyncio.sleep(0)  # that others closed theirs meanwhile is told to our connections first
         kept_for = self._kept_for.get(_place(req.url), math.inf)
         while True:
             connection = await super().connect(req, traces, timeout)
-            if connections.may_be_used(connection.protocol.used_at, kept_for):
+            protocol: _Protocol = connection.protocol  # type: ignore[assignment]  # of _factory
+            if connections.may_be_used(protocol.used_at, kept_for):
                 break
             connection.close()
-        connection.protocol.ask()
-        connection.add_callback(connection.protocol.rest)
+        protocol.ask()
+        connection.add_callback(protocol.rest)
         return connection
 
-    async def open_one(self, url):
+    async def open_one(self, url: URL) -> None:
         """Open a connection to where ``url`` is, unless one rests there or is being opened."""
         if url in self._opening:
             return
@@ -255,7 +268,7 @@ class _Connector(aiohttp.TCPConnector):
         finally:
             self._opening.discard(url)
 
-    def note(self, url, keep_alive):
+    def note(self, url: URL, keep_alive: str) -> None:
         """Remember what the header ``keep_alive`` of an answer from ``url`` says, if it says anything."""
         told = connections.kept_for(keep_alive)
         if told is not None:
@@ -263,15 +276,15 @@ class _Connector(aiohttp.TCPConnector):
 
 
 @cache
-def _tls_context():
+def _tls_context() -> ssl.SSLContext:
     return connections.tls_context(_TLSContext)
 
 
-def _place(url):
+def _place(url: URL) -> _Place:
     return url.host, url.port
 
 
-async def _session():
+async def _session() -> aiohttp.ClientSession:
     """Return the session of this event loop, which is closed when the loop ends."""
     loop = asyncio.get_running_loop()
     if loop not in _sessions:
@@ -288,7 +301,7 @@ async def _session():
     return _sessions[loop][0]
 
 
-async def _keep(loop, session):
+async def _keep(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
     """Keep ``session`` until ``loop`` shuts its asynchronous generators down."""
     try:
         yield

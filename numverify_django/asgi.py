@@ -1,31 +1,36 @@
 """For ASGI servers: requests share some threads and their database connections, and hold none while they wait."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from operator import attrgetter
+from typing import Any, TypeVar
 
 from asgiref.sync import ThreadSensitiveContext
 
 THREADS = 16
 
+T = TypeVar("T")
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
 
 class _Thread(ThreadPoolExecutor):
     """One thread, which does one thing at a time; ``ahead`` is how many it has to do."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(1, "numverify-shared")
         self.ahead = 0
 
-    def submit(self, act, /, *args, **kwargs):
+    def submit(self, act: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         self.ahead += 1
         future = super().submit(act, *args, **kwargs)
         future.add_done_callback(self._done)
         return future
 
-    def _done(self, future):
+    def _done(self, future: Future[Any]) -> None:
         self.ahead -= 1
 
 
-def in_shared_threads(application, threads=THREADS):
+def in_shared_threads(application: Application, threads: int = THREADS) -> Application:
     """Return the ASGI ``application`` of Django with what is synchronous in it done in so many threads in all.
 
     Without it Django gives each request a thread of its own until it is answered, with a connection to the database:
@@ -35,7 +40,7 @@ def in_shared_threads(application, threads=THREADS):
     """
     shared = [_Thread() for _ in range(threads)]
 
-    async def application_in_shared_threads(scope, receive, send):
+    async def application_in_shared_threads(scope: Any, receive: Any, send: Any) -> None:
         async with ThreadSensitiveContext(executor=min(shared, key=attrgetter("ahead"))):
             await application(scope, receive, send)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple, TypeVar, Union
+from typing import NamedTuple, TypeVar
 
 from .flights import Flight
 from .protocol.exceptions import NumberVerifyError, OperatorTimeout, OperatorUnavailable
@@ -20,7 +20,6 @@ RECEIVED_MAX = 2 * BODY_MAX  # bytes; http.client alone would take 6 MB of heade
 HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "numverify-django"}
 
 T = TypeVar("T")
-Steps = Coroutine[Union["Call", "Ahead"], Response | None, T]  # what it awaits is to be answered from outside
 
 
 class Deadline:
@@ -83,6 +82,9 @@ class Ahead(NamedTuple):
 
     def __await__(self) -> Generator["Ahead", None, None]:
         return (yield self)
+
+
+Steps = Coroutine[Call | Ahead, Response | None, T]  # a coroutine whose Calls are to be answered
 
 
 async def converse(
