@@ -6,14 +6,16 @@ all, or at one of its own, where no answer of another counts (RFC 9700 4.4.2.2).
 
 from urllib.parse import unquote, urlsplit
 
+from django.http import HttpRequest
 from django.urls import reverse
 
 from . import conf, hooks
 from .protocol import profiles
 from .protocol.exceptions import IssuerMismatch, Misconfigured
+from .protocol.phone import PhoneNumber
 
 
-def choose(request, number, chosen=""):
+def choose(request: HttpRequest, number: PhoneNumber | None, chosen: str = "") -> profiles.Operator | None:
     """Return the Operator to ask about ``number`` (None: to be told it), or None where none is offered for it.
 
     ``chosen`` is the name of one that a form chose, or that vouched before. ROUTE is asked where several are left;
@@ -30,7 +32,7 @@ def choose(request, number, chosen=""):
     return named[0]
 
 
-def is_own_callback(redirect_uri, name):
+def is_own_callback(redirect_uri: str | None, name: str) -> bool:
     """Tell whether ``redirect_uri`` (text or None) leads to the callback of the operator called ``name`` alone.
 
     What stands before our path is not looked at: a proxy may put a prefix there.
@@ -39,9 +41,9 @@ def is_own_callback(redirect_uri, name):
     return redirect_uri is not None and unquote(urlsplit(redirect_uri).path).endswith(own)
 
 
-def check_callback(request, name, redirect_uri):
+def check_callback(request: HttpRequest, name: str, redirect_uri: str | None) -> None:
     """Raise IssuerMismatch where this is not the URL that the operator ``name``, told ``redirect_uri``, leads to."""
-    here = request.resolver_match.kwargs.get("operator")
+    here = request.resolver_match.kwargs.get("operator")  # type: ignore[union-attr]  # a view has been found
     is_elsewhere = is_own_callback(redirect_uri, name) if here is None else here != name
     if is_elsewhere:
         raise IssuerMismatch("the answer came to another callback than the one that its operator was told")

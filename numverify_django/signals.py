@@ -1,6 +1,9 @@
 """What a site may listen to. All are sent with ``send_robust``: a listener that fails breaks no login."""
 
+from typing import Any
+
 from django.dispatch import Signal
+from django.http import HttpRequest
 
 #: After a number was proved. Arguments: request, user (None where a form is filled), attempt.
 number_verified = Signal()
@@ -22,6 +25,6 @@ subscriber_changed = Signal()
 user_created = Signal()
 
 
-def send(signal, request, *, attempt, **facts):
+def send(signal: Signal, request: HttpRequest, *, attempt: object, **facts: Any) -> None:
     """Send ``signal`` about ``attempt``, whose class is the sender."""
     signal.send_robust(sender=type(attempt), request=request, attempt=attempt, **facts)
