@@ -40,6 +40,9 @@ class KeySet:
     """An operator's published keys, as received (RFC 7517)."""
 
     keys: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    _loaded: dict[tuple[str | None, str], list[Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def parse(cls, document: dict[str, Any]) -> Self:
@@ -51,8 +54,13 @@ class KeySet:
 
     def candidates(self, kid: str | None, algorithm: str) -> list[Any]:
         """Return PyJWT's keys that may verify ``algorithm``: by kid where there is one, by type, use and curve."""
+        if (kid, algorithm) in self._loaded:
+            return self._loaded[kid, algorithm]
         fitting = [key for key in self.keys if (kid is None or key.get("kid") == kid) and _fits(key, algorithm)]
-        return [loaded for key in fitting if (loaded := _load(key, algorithm))]
+        found = [loaded for key in fitting if (loaded := _load(key, algorithm))]
+        if found:  # else it would grow with whatever is asked for
+            self._loaded[kid, algorithm] = found
+        return found
 
 
 def read_kid(token: object, algorithm: str) -> str | None:
