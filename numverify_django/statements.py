@@ -240,7 +240,7 @@ def _read(model: type[Row], alias: str, values: Sequence[Any]) -> Row:
 
 
 @cache
-def _reading(alias, model):
+def _reading(alias: str, model: type[Model]) -> tuple[list[str], list[tuple[int, Any, Callable[..., Any]]]]:
     """Return the names of the columns of ``model``; and what converts them, with where and which column it is."""
     fields, connection = model._meta.concrete_fields, connections[alias]
     converters = [
