@@ -9,11 +9,14 @@ itself: ``transport.run`` and ``aio.run`` do.
 
 import logging
 import secrets
+from collections.abc import Generator
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import TooManyFieldsSent
-from django.http import QueryDict
+from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 from django.views.decorators.debug import sensitive_variables
 
@@ -34,6 +37,8 @@ from .protocol.exceptions import (
     TooManyTries,
     Unavailable,
 )
+from .protocol.messages import AuthorizationResponse, Metadata, Request, Response, Verification
+from .protocol.phone import PhoneNumber
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +47,9 @@ _directory = conversation.Directory()
 WARM_UP = 5  # seconds
 BEGUN_AGAIN = (Use.LOGIN, Use.STEP_UP, Use.LINK)  # by a form of ours, with the number that the failed attempt kept
 
+Found = TypeVar("Found")
+Params = dict[str, list[str]]  # of an authorization response: name -> values
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -49,13 +57,22 @@ class Claimed:
 
     attempt: VerificationAttempt
     opened: Opened = field(repr=False)
-    params: dict = field(repr=False)
+    params: Params = field(repr=False)
     operator: profiles.Operator | None
     deadline: calls.Deadline = field(repr=False)
 
 
 @sensitive_variables()
-async def begin(request, operator, number, *, use, next_url, user=None, app=None):
+async def begin(
+    request: HttpRequest,
+    operator: profiles.Operator,
+    number: PhoneNumber | None,
+    *,
+    use: str,
+    next_url: str,
+    user: AbstractBaseUser | None = None,
+    app: str | None = None,
+) -> tuple[VerificationAttempt, str | None]:
     """Open an attempt to prove ``number`` (None: to be told it); return it and the URL to send the browser to.
 
     ``user`` is who must have the number, where the site knows that already. ``app`` is what takes the place of this
@@ -69,8 +86,8 @@ async def begin(request, operator, number, *, use, next_url, user=None, app=None
     limits.Circuit(operator).check()
     limits.check_operator(operator)
     returns_to = (app and operator.app_redirect_uri) or redirect_uri(request, operator)
-    facts = {"redirect_uri": returns_to, "next_url": next_url, "number": number and number.e164}
-    row = {"browser": browser, "operator": operator, "operation": operation, "address": address}
+    facts: dict[str, Any] = {"redirect_uri": returns_to, "next_url": next_url, "number": number and number.e164}
+    row: dict[str, Any] = {"browser": browser, "operator": operator, "operation": operation, "address": address}
     row |= {"use": use, "user": user, "timings": {}, "tries": (number, browser if is_known else None, address)}
     try:
         metadata = await _metadata(operator, calls.Deadline(operator.timeout), row["timings"])
@@ -88,7 +105,7 @@ async def begin(request, operator, number, *, use, next_url, user=None, app=None
 
 
 @sensitive_variables()
-def _open(tries, **row):
+def _open(tries: tuple[PhoneNumber | None, str | None, str | None], **row: Any) -> VerificationAttempt:
     """Return the new attempt, or raise TooManyTries; ``tries`` is what the limits count by."""
     _, browser, _ = tries
     attempt = VerificationAttempt.objects.open(**row, unless=limits.reached(*tries))
@@ -101,7 +118,7 @@ def _open(tries, **row):
 
 
 @sensitive_variables()
-def claim(request):
+def claim(request: HttpRequest) -> Claimed:
     """Return the Claimed attempt of this callback, whose query is emptied before anything can see or report it.
 
     Raises StateUnknown, ForeignBrowser, Replayed or Expired: then the request is no business of an open attempt.
@@ -116,7 +133,7 @@ def claim(request):
 
 
 @sensitive_variables()
-def claim_for(params, browser):
+def claim_for(params: Params, browser: str | None) -> Claimed:
     """Return the Claimed attempt of an authorization response's ``params`` (name -> values) that ``browser`` began."""
     states = params.get("state", [])
     if len(states) != 1 or not states[0]:
@@ -129,7 +146,7 @@ def claim_for(params, browser):
     return Claimed(attempt, opened, params, operator, calls.Deadline(operator.timeout if operator else 0))
 
 
-async def receive(claimed):
+async def receive(claimed: Claimed) -> AuthorizationResponse:
     """Return the AuthorizationResponse, or raise what the operator answered instead."""
     if claimed.operator is None:
         raise OperatorChanged
@@ -142,18 +159,21 @@ async def receive(claimed):
 
 
 @sensitive_variables()
-async def verify(request, claimed, response):
+async def verify(request: HttpRequest, claimed: Claimed, response: AuthorizationResponse) -> Verification:
     """Spend the code for a token and the token for the one paid call; return the Verification, or raise."""
     attempt = claimed.attempt
-    talk = _talk(claimed, response, session.client_address(request))
-    verification = await _asked(claimed.operator, talk, claimed.deadline, attempt.timings, str(attempt.correlator))
-    if not claimed.operator.serves(verification.number):
+    operator: profiles.Operator = claimed.operator  # type: ignore[assignment]  # or ``receive`` raised
+    talk = _talk(operator, claimed, response, session.client_address(request))
+    verification = await _asked(operator, talk, claimed.deadline, attempt.timings, str(attempt.correlator))
+    if not operator.serves(verification.number):
         raise ResponseInvalid("the operator vouches for a number outside its PREFIXES")
     return verification
 
 
-def _talk(claimed, response, client_address):
-    operator, operation = claimed.operator, claimed.attempt.operation
+def _talk(
+    operator: profiles.Operator, claimed: Claimed, response: AuthorizationResponse, client_address: str | None
+) -> Generator[Request, Response, Verification]:
+    operation = claimed.attempt.operation
     token = yield from conversation.exchange(operator, _directory, response, opened=claimed.opened, operation=operation)
     return (
         yield from conversation.ask(
@@ -167,7 +187,7 @@ def _talk(claimed, response, client_address):
 
 
 @sensitive_variables()
-def fill(request, claimed, verification):
+def fill(request: HttpRequest, claimed: Claimed, verification: Verification) -> None:
     """End an attempt that fills a form: the number waits on its row for this browser, and nobody is logged in."""
     number = verification.number
     session.require(request)
@@ -179,7 +199,9 @@ def fill(request, claimed, verification):
 
 
 @sensitive_variables()
-def fail(request, attempt, error, opened=None):
+def fail(
+    request: HttpRequest, attempt: VerificationAttempt, error: NumberVerifyError, opened: Opened | None = None
+) -> None:
     """End ``attempt`` with ``error``, unless it is over; of what it ``opened``, another try may need the number."""
     values = {"next": opened.next_url} if opened else {}
     if opened and opened.number and attempt.use in BEGUN_AGAIN and isinstance(error, Unavailable | Error):
@@ -190,7 +212,7 @@ def fail(request, attempt, error, opened=None):
         signals.send(signals.number_verification_failed, request, attempt=attempt, reason=error.code)
 
 
-def _level(error):
+def _level(error: NumberVerifyError) -> int:
     """Return how loud a failed attempt is: a setting to correct, an operator in trouble, or a person's own affair."""
     if isinstance(error, Misconfigured):
         return logging.ERROR
@@ -198,12 +220,18 @@ def _level(error):
     return logging.WARNING if is_trouble else logging.INFO
 
 
-async def _metadata(operator, deadline, timings):
+async def _metadata(operator: profiles.Operator, deadline: calls.Deadline, timings: dict[str, int]) -> Metadata:
     return await _asked(operator, _directory.metadata(operator), deadline, timings)
 
 
 @sensitive_variables()
-async def _asked(operator, conversation, deadline, timings, correlator=""):
+async def _asked(
+    operator: profiles.Operator,
+    conversation: Generator[Request, Response, Found],
+    deadline: calls.Deadline,
+    timings: dict[str, int],
+    correlator: str = "",
+) -> Found:
     """Return what ``conversation`` returns; where it asks the operator, its circuit lets it or not, and learns."""
     circuit = limits.Circuit(operator)
     try:
@@ -215,7 +243,7 @@ async def _asked(operator, conversation, deadline, timings, correlator=""):
     return found
 
 
-def warm_up():
+def warm_up() -> None:
     """Fetch what every login needs to know of each operator, for a server's hook that runs when a worker starts.
 
     Else the first login of a worker waits for it, and for how numbers are written in 245 countries to be read. A
@@ -230,11 +258,11 @@ def warm_up():
             logger.warning("operator %s could not be asked ahead: %s: %s", operator.name, error.code, error)
 
 
-def _fingerprint(operator, metadata):
+def _fingerprint(operator: profiles.Operator, metadata: Metadata) -> str:
     return f"{operator.fingerprint} {metadata.token_endpoint}"
 
 
-def redirect_uri(request, operator):
+def redirect_uri(request: HttpRequest, operator: profiles.Operator) -> str:
     """Return where the browser shall come back to; a host that anybody may claim to be is no place for a code."""
     if operator.redirect_uri:
         return operator.redirect_uri
@@ -243,7 +271,7 @@ def redirect_uri(request, operator):
     return request.build_absolute_uri(reverse("numverify:callback"))
 
 
-def forget_query(request):
+def forget_query(request: HttpRequest) -> None:
     """Empty the query wherever Django and servers keep it: it holds the code."""
     request.GET = QueryDict("")
     for name in ("QUERY_STRING", "REQUEST_URI", "RAW_URI"):
