@@ -1,23 +1,42 @@
 """Django's authentication by SIM: mozilla-django-oidc's hooks, on the claim ``phone_number``."""
 
 import uuid
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 from django.contrib.auth import BACKEND_SESSION_KEY, get_user_model, load_backend
 from django.contrib.auth.backends import ModelBackend
 from django.db import IntegrityError, OperationalError, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, Manager, OuterRef, QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
-from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
 from . import conf, session, signals, statements
-from .models import Use, VerifiedNumber
+from .models import Use, VerificationAttempt, VerifiedNumber
 from .protocol import exceptions
+from .protocol.messages import Verification
+from .protocol.phone import PhoneNumber
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import _User as User  # of the site's model, which the stubs look up
+
+    class OIDCAuthenticationBackend(ModelBackend):  # what we use of it: mozilla-django-oidc has no annotations
+        def update_user(self, user: User, claims: "Claims") -> User: ...
+
+else:
+    from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
 CONFIRMING = (Use.STEP_UP, Use.REVERIFY)  # who is signed in already
+
+
+class Claims(TypedDict):
+    """What the hooks get (OIDC Core 5.1)."""
+
+    phone_number: str
+    phone_number_verified: bool
 
 
 class NumberVerificationBackend(OIDCAuthenticationBackend):
@@ -30,11 +49,13 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
 
     needs_number = True  # of the account: who has none cannot log in by this backend
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.UserModel = get_user_model()
 
     @sensitive_variables()
-    def authenticate(self, request, attempt, verification):
+    def authenticate(  # type: ignore[override]  # by which arguments a backend is asked is its own affair
+        self, request: HttpRequest, attempt: VerificationAttempt, verification: Verification
+    ) -> "User":
         """Return the user of a claimed attempt (VerificationAttempt) and what it proved (Verification), or raise.
 
         ``request`` is of the browser that is to be logged in. Raises a NumberVerifyError with the reason; the caller
@@ -49,34 +70,36 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         # Another first login of this number was quicker: now there is an account to find. MariaDB calls it a deadlock.
         return self._complete(request, attempt, verification)
 
-    async def aauthenticate(self, request, attempt, verification):
+    async def aauthenticate(  # type: ignore[override]
+        self, request: HttpRequest, attempt: VerificationAttempt, verification: Verification
+    ) -> "User":
         """Do the same from asynchronous code."""
         return await sync_to_async(self.authenticate)(request, attempt, verification)
 
-    def get_user(self, user_id):
+    def get_user(self, user_id: Any) -> "User | None":
         """Return the user while they may log in, or None: deactivation ends sessions."""
         return ModelBackend.get_user(self, user_id)
 
-    async def aget_user(self, user_id):
+    async def aget_user(self, user_id: Any) -> "User | None":
         """Do the same from asynchronous code."""
         return await sync_to_async(self.get_user)(user_id)
 
-    def filter_users_by_claims(self, claims):
+    def filter_users_by_claims(self, claims: Claims) -> "QuerySet[User]":
         """Return the users who may be meant: those who proved this number before."""
         return self.UserModel._default_manager.filter(verified_numbers__number=claims["phone_number"])
 
-    def create_user(self, claims):
+    def create_user(self, claims: Claims) -> "User":
         """Return a new user with an opaque username and an unusable password."""
         user = self.UserModel(**{self.UserModel.USERNAME_FIELD: self.get_username(claims)})
         user.set_unusable_password()
         user.save()
         return user
 
-    def get_username(self, claims):
+    def get_username(self, claims: Claims) -> str:
         """Return a random username: the number must not be guessed from it."""
         return uuid.uuid4().hex
 
-    def has_other_way(self, request, user):
+    def has_other_way(self, request: HttpRequest, user: "User") -> bool:
         """Tell whether ``user``, who is signed in, has a way in beside their numbers: then they may remove the last.
 
         That is a password, or what they logged in with just now.
@@ -88,16 +111,17 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         return came_by in others or bool(others and has_password)
 
     @sensitive_variables()
-    def _complete(self, request, attempt, verification):
+    def _complete(self, request: HttpRequest, attempt: VerificationAttempt, verification: Verification) -> "User":
         """Return the user once user, number and outcome are committed together; tell the site what is new."""
         number = verification.number
-        claims = {"phone_number": number.e164, "phone_number_verified": True}
+        claims: Claims = {"phone_number": number.e164, "phone_number_verified": True}
         with transaction.atomic():
             attempt.verified_number = _touch(number, self.UserModel._default_manager)
             user, is_new = self._find(request, attempt, claims)
             self._check(request, attempt, user)
             is_linked = _enrol(user, attempt, number)
-            has_changed = attempt.verified_number.note_subscriber(verification.subscriber)
+            record = attempt.verified_number
+            has_changed = record.note_subscriber(verification.subscriber)  # type: ignore[union-attr]  # it is enrolled
             session.succeed(request, attempt, user, number)  # after the operator's calls, and the site's policy
         happened = {
             signals.user_created: is_new,
@@ -111,7 +135,7 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         return user
 
     @sensitive_variables()
-    def _find(self, request, attempt, claims):
+    def _find(self, request: HttpRequest, attempt: VerificationAttempt, claims: Claims) -> "tuple[User, bool]":
         """Return the user to log in or to confirm, and whether they are new."""
         found = self._users(claims, attempt.verified_number)
         if attempt.user_id is not None and attempt.user_id != request.user.pk:
@@ -122,7 +146,7 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
             return _confirmed(request, found), False
         if attempt.use == Use.LINK:
             attempt.holder = _holder(request, attempt, found)
-            return request.user, False
+            return request.user, False  # type: ignore[return-value]  # the attempt's, who is signed in
         if len(found) > 1:
             raise exceptions.NumberTaken
         if request.user.is_authenticated and found != [request.user]:
@@ -133,17 +157,17 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
             raise exceptions.AccountUnknown
         return self.create_user(claims), True
 
-    def _users(self, claims, known):
+    def _users(self, claims: Claims, known: VerifiedNumber | None) -> "list[User]":
         """Return the users who may be meant, two at most; ``known`` is what ``_touch`` read, which knows them already.
 
         A hook of the site's is asked.
         """
         hook = getattr(self.filter_users_by_claims, "__func__", None)  # an instance may have its own
         if hook is NumberVerificationBackend.filter_users_by_claims:
-            return [known.user] if known and known.has_shown_user else []
+            return [known.user] if known and known.has_shown_user else []  # type: ignore[list-item]  # the site's
         return list(self.filter_users_by_claims(claims)[:2])
 
-    def _check(self, request, attempt, user):
+    def _check(self, request: HttpRequest, attempt: VerificationAttempt, user: "User") -> None:
         """Raise the Refused that keeps this user from logging in by SIM."""
         settings, logs_in = conf.get(), attempt.user_id is None
         if not self.user_can_authenticate(user):
@@ -157,23 +181,23 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
             raise exceptions.PolicyRefused
 
 
-def _is_path(answer):
+def _is_path(answer: str) -> bool:
     """Tell whether ``answer`` is a path of this site; //host/ is none."""
     return answer.startswith("/") and url_has_allowed_host_and_scheme(answer, allowed_hosts=None)
 
 
-def _confirmed(request, found):
+def _confirmed(request: HttpRequest, found: "list[User]") -> "User":
     """Return the signed-in user where the number is theirs, or is their first and nobody else's.
 
     Who has been signed in for long gets no first number: a session may be a thief's.
     """
-    user = request.user
+    user: User = request.user  # type: ignore[assignment]  # the attempt's, who is signed in
     if found != [user] and (found or not session.has_just_come(request) or _has_number(user)):
         raise exceptions.UserMismatch
     return user
 
 
-def _holder(request, attempt, found):
+def _holder(request: HttpRequest, attempt: VerificationAttempt, found: "list[User]") -> "User | None":
     """Return who else has the number that is to be added, where NUMBER_TAKEN lets it go, or None: nobody has it."""
     others = [user for user in found if user != request.user]
     if not others:
@@ -186,13 +210,13 @@ def _holder(request, attempt, found):
     return holder
 
 
-def _has_number(user):
+def _has_number(user: "User") -> bool:
     """Tell whether ``user`` has a number; tabs that prove two first numbers at once take turns, and one gets in."""
     list(get_user_model()._base_manager.select_for_update().filter(pk=user.pk).values_list("pk"))
     return VerifiedNumber.objects.filter(user=user.pk).exists()
 
 
-def _touch(number, users):
+def _touch(number: PhoneNumber, users: Manager[Any]) -> VerifiedNumber | None:
     """Date the proof of ``number``; return its VerifiedNumber with the user, or None where it has none.
 
     ``has_shown_user`` tells whether ``users``, the manager of the site's accounts, shows that one.
@@ -206,11 +230,11 @@ def _touch(number, users):
     if not known.update(last_verified_at=timezone.now()):
         return None
     has_shown_user = Exists(users.filter(pk=OuterRef("user_id")))
-    return known.select_related("user").annotate(has_shown_user=has_shown_user).get()
+    return known.select_related("user").annotate(has_shown_user=has_shown_user).get()  # type: ignore[no-redef]  # meant
 
 
 @sensitive_variables()
-def _enrol(user, attempt, number):
+def _enrol(user: "User", attempt: VerificationAttempt, number: PhoneNumber) -> bool:
     """Record whose number it is; return whether the number is new to them."""
     record = attempt.verified_number
     if record is None:
