@@ -1,9 +1,11 @@
 """What a request's headers say: a person navigates, a script asks, nobody came yet (Fetch Metadata), JSON is wanted."""
 
+from django.http import HttpRequest
+
 ACCEPT_MAX = 1000  # characters
 
 
-def is_page(request):
+def is_page(request: HttpRequest) -> bool:
     """Tell whether a person navigates here, and no frame, image or prefetch: only that may start anything.
 
     A browser too old to say so is believed: its session cookie, SameSite=Lax, goes with no foreign subrequest.
@@ -13,7 +15,7 @@ def is_page(request):
     return navigates and is_document and not is_script(request) and not is_prefetch(request)
 
 
-def is_script(request):
+def is_script(request: HttpRequest) -> bool:
     """Tell whether a script asks, which cannot go to the operator and come back.
 
     A link to download is neither script nor page. Where a browser does not say what asks, other headers tell.
@@ -26,12 +28,12 @@ def is_script(request):
     return says_so or "text/html" not in headers.get("Accept", "text/html")
 
 
-def is_prefetch(request):
+def is_prefetch(request: HttpRequest) -> bool:
     """Tell whether the browser asks ahead of a person, who may never come."""
     return "Sec-Purpose" in request.headers or "Purpose" in request.headers
 
 
-def wants_json(request):
+def wants_json(request: HttpRequest) -> bool:
     """Tell whether an application asks one of our URLs, whose person sees pages of its own: it prefers JSON.
 
     That is RFC 9110 12.5.1. A header that Django cannot read is nobody's wish, nor is one that takes it megabytes to
@@ -46,6 +48,6 @@ def wants_json(request):
         return False
 
 
-def is_led_here(request):
+def is_led_here(request: HttpRequest) -> bool:
     """Tell whether another site led here, whose links must cost nothing."""
     return request.headers.get("Sec-Fetch-Site") == "cross-site"

@@ -2,13 +2,15 @@
 
 import logging
 import math
+from collections.abc import Callable
 from functools import partial, wraps
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from django.conf import settings as django_settings
 from django.contrib.sites.shortcuts import get_current_site
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
-from django.http import HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import render, resolve_url
 from django.urls import NoReverseMatch, get_script_prefix, reverse
@@ -16,7 +18,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
 
 from . import conf, navigation
-from .protocol.exceptions import Limited, Misconfigured
+from .models import VerificationAttempt
+from .protocol.exceptions import Limited, Misconfigured, NumberVerifyError
 
 logger = logging.getLogger(__name__)
 
@@ -48,27 +51,29 @@ GROUPS = {
     "budget_spent": "too_many",
 }
 
+Answer = TypeVar("Answer", bound=HttpResponseBase)
+Told = dict[str, Any]  # JSON, for an application
 
 LOGIN = "login.html"
-LOGIN_PAGES = []  # functions of the request; the first to return a template has the login page
+LOGIN_PAGES: list[Callable[[HttpRequest], str | None]] = []  # the first to return a template has the login page
 
 
-def group_of(reason):
+def group_of(reason: str) -> str:
     """Return the page group of ``reason``: several reasons share a page, so that it tells a stranger nothing."""
     return GROUPS.get(reason, UNFINISHED)
 
 
-def safe_next(request, candidate):
+def safe_next(request: HttpRequest, candidate: str | None) -> str:
     """Return ``candidate`` where it leads to this site, else LOGIN_REDIRECT_URL."""
     if is_safe(request, candidate):
-        return candidate
+        return candidate  # type: ignore[return-value]  # None leads nowhere
     try:
         return resolve_url(django_settings.LOGIN_REDIRECT_URL)
     except NoReverseMatch:  # a check says so
         return get_script_prefix()
 
 
-def is_safe(request, url):
+def is_safe(request: HttpRequest, url: str | None) -> bool:
     """Tell whether ``url`` (text or None) leads to this site."""
     hosts, https = {request.get_host()}, request.is_secure()
     # Not a relative one: "#top" would lead back to the callback's own address, with its code.
@@ -76,7 +81,7 @@ def is_safe(request, url):
     return is_whole and url_has_allowed_host_and_scheme(url, allowed_hosts=hosts, require_https=https)
 
 
-def guard(response):
+def guard(response: Answer) -> Answer:
     """Return ``response`` so that it is kept in no cache and shown in no frame, and other sites are not told of it."""
     response.headers["Cache-Control"] = "private, no-store"
     response.headers["X-Frame-Options"] = "DENY"
@@ -84,17 +89,24 @@ def guard(response):
     return response
 
 
-def guarded(view):
+def guarded(view: Callable[..., Answer]) -> Callable[..., Answer]:
     """Return ``view`` with its answers guarded."""
 
     @wraps(view)
-    def answer(request, *args, **kwargs):
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Answer:
         return guard(view(request, *args, **kwargs))
 
     return answer
 
 
-def show(request, template, next_url, status=200, told=None, **context):
+def show(
+    request: HttpRequest,
+    template: str,
+    next_url: str,
+    status: int = 200,
+    told: Callable[[], Told] | None = None,
+    **context: Any,
+) -> HttpResponse:
     """Return the page ``template`` with what every page needs, unless ``context`` has it otherwise.
 
     An application gets instead what ``told`` (a function, if any) returns: a dict of JSON.
@@ -113,41 +125,43 @@ def show(request, template, next_url, status=200, told=None, **context):
     return render(request, f"numverify/{template}", context, status=status)
 
 
-def go(request, url, told, status=200):
+def go(request: HttpRequest, url: str, told: Told, status: int = 200) -> HttpResponse:
     """Return the redirect to ``url``; an application gets ``told`` (a dict of JSON) and ``status`` instead."""
     return tell(told, status) if navigation.wants_json(request) else HttpResponseRedirect(url)
 
 
-def tell(told, status):
+def tell(told: Told, status: int) -> JsonResponse:
     """Return ``told`` (a dict of JSON), as openapi.yaml describes it."""
     response = JsonResponse(told, status=status, json_dumps_params={"ensure_ascii": False})
-    response._has_been_logged = status == 503  # by us; Django would mail ADMINS a report of each login during an outage
+    # By us; Django would mail ADMINS a report of each login during an outage.
+    response._has_been_logged = status == 503  # type: ignore[attr-defined]  # Django's own, without a name in the stubs
     return response
 
 
-def form(request, **told):
+def form(request: HttpRequest, **told: Any) -> Told:
     """Return ``told`` with what an application sends a form with."""
     return told | {"csrf_token": get_token(request)}
 
 
-def refusal(error, reference=""):
+def refusal(error: str, reference: str | None = "") -> Told:
     """Return what an application is told: a page group, never a reason, and the reference as people read it."""
     return {"error": error, "reference": reference or None}
 
 
-def login_template(request):
+def login_template(request: HttpRequest) -> str:
     """Return the template of the login page: ours, or that of an app which has a better one for this browser."""
     return next(filter(None, (choose(request) for choose in LOGIN_PAGES)), LOGIN)
 
 
-def show_failure(request, group, next_url, status=200, **context):
+def show_failure(request: HttpRequest, group: str, next_url: str, status: int = 200, **context: Any) -> HttpResponse:
     """Return the failure page of ``group``."""
     told = partial(refusal, group, context.get("reference"))
-    context = {"group": group, "minutes": max(1, round(_lifetime() / 60))} | context
-    return show(request, f"failed/{group}.html", next_url, **{"status": status, "told": told} | context)
+    minutes = max(1, round(_lifetime() / 60))
+    facts: dict[str, Any] = {"group": group, "minutes": minutes, "status": status, "told": told}
+    return show(request, f"failed/{group}.html", next_url, **facts | context)
 
 
-def show_refusal(request, error, next_url, **context):
+def show_refusal(request: HttpRequest, error: NumberVerifyError, next_url: str, **context: Any) -> HttpResponse:
     """Return the page of a start that ``error`` (a NumberVerifyError) refused before it opened an attempt."""
     if isinstance(error, Misconfigured):  # the site's developer reads why in the log and in the checks
         logger.error("numverify_django is misconfigured: %s", error)
@@ -155,7 +169,8 @@ def show_refusal(request, error, next_url, **context):
     logger.info("start refused: %s", error.code)
     if not isinstance(error, Limited):
         response = show_failure(request, UNFINISHED, next_url, status=503, **context)
-        response._has_been_logged = True  # by us; Django would mail ADMINS a report of each start during an outage
+        # By us; Django would mail ADMINS a report of each start during an outage.
+        response._has_been_logged = True  # type: ignore[attr-defined]  # as above
         return response
     seconds = math.ceil(error.retry_after)
     response = show_failure(request, group_of(error.code), next_url, status=429, retry_after=seconds, **context)
@@ -163,12 +178,12 @@ def show_refusal(request, error, next_url, **context):
     return response
 
 
-def status_of(group):
+def status_of(group: str) -> int:
     """Return the status of what an application is told."""
     return 503 if group == UNFINISHED else 403
 
 
-def to_failed(request, attempt, group):
+def to_failed(request: HttpRequest, attempt: VerificationAttempt, group: str) -> HttpResponse:
     """Return the redirect to the page of an attempt that failed: its address has a reference, never a reason.
 
     An application is told at once the ``group`` of that page.
@@ -178,7 +193,7 @@ def to_failed(request, attempt, group):
 
 
 @sensitive_variables()
-def leave(request, attempt, url, next_url):
+def leave(request: HttpRequest, attempt: VerificationAttempt, url: str | None, next_url: str) -> HttpResponse:
     """Return the answer that sends the browser on its way, to the operator or to the page of what failed."""
     if url is None:
         return to_failed(request, attempt, group_of(attempt.reason))
@@ -188,7 +203,7 @@ def leave(request, attempt, url, next_url):
     return go(request, url, told)
 
 
-def site_name(request):
+def site_name(request: HttpRequest) -> str:
     """Return what people call this site (text)."""
     try:
         return get_current_site(request).name
@@ -196,19 +211,19 @@ def site_name(request):
         return request.get_host()
 
 
-def with_next(url, next_url):
+def with_next(url: str, next_url: str) -> str:
     """Return ``url`` with ``next_url`` as its ``next``."""
     joiner = "&" if "?" in url else "?"
     return f"{url}{joiner}{urlencode({'next': next_url})}" if next_url else url
 
 
-def fallback(next_url):
+def fallback(next_url: str) -> str:
     """Return the other way in, or an empty text; raise Misconfigured or NoReverseMatch where it is set wrongly."""
     chosen = conf.get().fallback_url
     return with_next(resolve_url(chosen), next_url) if chosen else ""
 
 
-def fallback_or_none(next_url):
+def fallback_or_none(next_url: str) -> str:
     """Return the other way in, or an empty text, also where it is set wrongly."""
     try:
         return fallback(next_url)
@@ -216,7 +231,7 @@ def fallback_or_none(next_url):
         return ""
 
 
-def _lifetime():
+def _lifetime() -> int:
     try:
         return conf.get().attempt_lifetime
     except Misconfigured:
