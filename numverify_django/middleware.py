@@ -1,18 +1,21 @@
 """``request.number_verification`` on every request, and the redirects of StepUpRequired and REVERIFY_AFTER."""
 
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpResponseRedirect, JsonResponse
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from django.urls import ResolverMatch, reverse
 
 from . import flow, navigation, pages, reverify, session
 from .models import Use
 from .protocol.exceptions import NumberVerifyError
 from .running import arun, run
-from .session import NumberVerification, StepUpRequired
+from .session import NumberVerification, NumberVerificationRequest, StepUpRequired
 
+Answer = HttpResponseBase | Awaitable[HttpResponseBase]
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")  # methods that change nothing (RFC 9110 9.2.1)
 
 
@@ -21,26 +24,31 @@ class NumberVerificationMiddleware:
 
     sync_capable = async_capable = True
 
-    def __init__(self, get_response):
+    def __init__(self, get_response: Callable[[HttpRequest], Answer]) -> None:
         self.get_response = get_response
         if iscoroutinefunction(get_response):
             markcoroutinefunction(self)
-            self.process_view = self.aprocess_view
+            self.process_view = self.aprocess_view  # type: ignore[method-assign, assignment]  # what Django awaits
 
-    def __call__(self, request):
-        request.number_verification = known = NumberVerification(request)
-        request.anumber_verification = known.aread
+    def __call__(self, request: HttpRequest) -> Answer:
+        known = NumberVerification(request)
+        request.number_verification = known  # type: ignore[attr-defined]  # a NumberVerificationRequest from now on
+        request.anumber_verification = known.aread  # type: ignore[attr-defined]
         return self.get_response(request)  # what Django awaits where it is to be awaited
 
-    def process_view(self, request, view, args, kwargs):
+    def process_view(
+        self, request: NumberVerificationRequest, view: object, args: object, kwargs: object
+    ) -> HttpResponse | None:
         """Ask for the SIM again where a proof grew old; a script is told, until its person has opened a page."""
         return run(_asked_again(request)) if _may_ask(request) else None
 
-    async def aprocess_view(self, request, view, args, kwargs):
+    async def aprocess_view(
+        self, request: NumberVerificationRequest, view: object, args: object, kwargs: object
+    ) -> HttpResponse | None:
         """Do the same in an event loop."""
         return await arun(_asked_again(request)) if _may_ask(request) else None
 
-    def process_exception(self, request, exception):
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer StepUpRequired: log in, confirm on our page, or go to the operator at once."""
         if not isinstance(exception, StepUpRequired):
             return None
@@ -49,7 +57,7 @@ class NumberVerificationMiddleware:
         except NumberVerifyError as error:
             return pages.guard(pages.show_refusal(request, error, request.get_full_path()))
 
-    def _answer(self, request):
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         if navigation.is_script(request) or not navigation.is_page(request):
             return _told(request)
         here = request.get_full_path()
@@ -57,7 +65,7 @@ class NumberVerificationMiddleware:
             return redirect_to_login(here)
         return run(self._confirm(request, here))  # Django does so in a thread
 
-    async def _confirm(self, request, here):
+    async def _confirm(self, request: HttpRequest, here: str) -> HttpResponse:
         if request.method not in SAFE:
             session.note_once(request, stopped=True)
             form_url = _referring_page(request, here)
@@ -65,19 +73,18 @@ class NumberVerificationMiddleware:
         own = session.own(request.user)
         if request.method != "GET" or own is None or navigation.is_led_here(request) or _has_own_page(request):
             return HttpResponseRedirect(_confirm_url(here))
-        attempt, url = await flow.begin(
-            request, own.operator, own.number, use=Use.STEP_UP, next_url=here, user=request.user
-        )
+        user: AbstractBaseUser = request.user  # type: ignore[assignment]  # who has a number
+        attempt, url = await flow.begin(request, own.operator, own.number, use=Use.STEP_UP, next_url=here, user=user)
         return pages.leave(request, attempt, url, here)
 
 
-def _may_ask(request):
+def _may_ask(request: HttpRequest) -> bool:
     """Tell whether REVERIFY_AFTER may be about this request; nothing is read for that."""
     is_either = navigation.is_page(request) or navigation.is_script(request)
     return is_either and reverify.may_be_due(request) and not _is_ours(request)
 
 
-async def _asked_again(request):
+async def _asked_again(request: NumberVerificationRequest) -> HttpResponse | None:
     """Return the answer to a request whose proof grew old, or None: the page comes."""
     if not reverify.is_due(request):
         return None
@@ -90,33 +97,34 @@ async def _asked_again(request):
     return answer and pages.guard(answer)
 
 
-def _confirm_url(next_url):
+def _confirm_url(next_url: str) -> str:
     return f"{reverse('numverify:login')}?{urlencode({'next': next_url, 'confirm': 'yes'})}"
 
 
-def step_up_facts(request):
+def step_up_facts(request: HttpRequest) -> dict[str, str]:
     """Return what a script is told: where a person confirms, who is led back to the page that the script runs on."""
     page = _referring_page(request, "")
     url = _confirm_url(page) if request.user.is_authenticated else redirect_to_login(page).url
     return {"error": "step_up_required", "authorization_url": url}
 
 
-def _told(request):
+def _told(request: HttpRequest) -> JsonResponse:
     facts = step_up_facts(request)
     # A header as well, as those who know mozilla-django-oidc look for one.
     return JsonResponse(facts, status=403, headers={"authorization_url": facts["authorization_url"]})
 
 
-def _referring_page(request, otherwise):
+def _referring_page(request: HttpRequest, otherwise: str) -> str:
     """Return the page of this site that the request comes from, or ``otherwise``."""
     referer = request.headers.get("Referer", "")
     return referer if pages.is_safe(request, referer) else pages.safe_next(request, otherwise)
 
 
-def _has_own_page(request):
+def _has_own_page(request: HttpRequest) -> bool:
     """Tell whether this browser has a better page than ours: a desktop has no SIM, and is offered a QR code."""
     return pages.login_template(request) != pages.LOGIN
 
 
-def _is_ours(request):
-    return any(name.partition("_")[0] == "numverify" for name in request.resolver_match.app_names)
+def _is_ours(request: HttpRequest) -> bool:
+    found: ResolverMatch = request.resolver_match  # type: ignore[assignment]  # set before a view is processed
+    return any(name.partition("_")[0] == "numverify" for name in found.app_names)

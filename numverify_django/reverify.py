@@ -6,9 +6,12 @@ proof stays old, and nobody is logged out. A view that must not be seen then has
 
 import logging
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings as django_settings
 from django.db import DatabaseError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
@@ -16,37 +19,39 @@ from . import conf, flow, pages, sealing, session
 from .models import Use, VerificationAttempt
 from .protocol import profiles
 from .protocol.exceptions import Misconfigured, NumberVerifyError
+from .session import NumberVerificationRequest
 
 logger = logging.getLogger(__name__)
 
 PAUSE = timedelta(minutes=10)  # from one try of a session to the next, whatever became of it
 
 
-def may_be_due(request):
+def may_be_due(request: HttpRequest) -> bool:
     """Tell whether it is worth a look into the session: a visitor's page stays cacheable."""
     return _age() is not None and django_settings.SESSION_COOKIE_NAME in request.COOKIES
 
 
-def is_due(request):
+def is_due(request: NumberVerificationRequest) -> bool:
     """Tell whether this session's proof is older than REVERIFY_AFTER, and nothing was tried in PAUSE."""
-    is_old = request.number_verification.is_old(_age())
+    is_old = request.number_verification.is_old(_age())  # type: ignore[arg-type]  # ``may_be_due`` saw that it is set
     return is_old and not session.was_tried(request, PAUSE.total_seconds())
 
 
-def _age():
+def _age() -> float | None:
     settings = conf.Settings() if conf.problems() else conf.get()  # checks tell what is wrong
     return settings.reverify_after
 
 
 @sensitive_variables()
-async def begin(request):
+async def begin(request: NumberVerificationRequest) -> HttpResponse | None:
     """Return the answer that leads to the operator and back to this page, or None: nothing can be tried now."""
     known, here = request.number_verification, request.get_full_path()
     try:
-        operator = profiles.select(conf.get().offered(known.operator), known.number)  # another may not vouch for it
+        offered = conf.get().offered(known.operator or "")  # another may not vouch for it
+        operator = profiles.select(offered, known.number)
         if operator is None:
             return None
-        asked = {"use": Use.REVERIFY, "next_url": here, "user": request.user}
+        asked: dict[str, Any] = {"use": Use.REVERIFY, "next_url": here, "user": request.user}
         attempt, url = await flow.begin(request, operator, known.number, **asked)
         if url is not None and _others(request, attempt).exists():
             attempt.delete()  # another page of this session began at the same instant
@@ -56,10 +61,10 @@ async def begin(request):
         level = logging.ERROR if isinstance(error, Misconfigured) else level
         logger.log(level, "a number is not verified again: %s", getattr(error, "code", type(error).__name__))
         return None
-    return url and pages.leave(request, attempt, url, here)
+    return pages.leave(request, attempt, url, here) if url else None
 
 
-def _others(request, attempt):
+def _others(request: HttpRequest, attempt: VerificationAttempt) -> QuerySet[VerificationAttempt]:
     """Return the tries of this browser since the last PAUSE, but for ``attempt``."""
     recent = VerificationAttempt.objects.filter(use=Use.REVERIFY, created_at__gt=timezone.now() - PAUSE / 2)
     return recent.filter(browser_digest=sealing.digest(session.browser_of(request))).exclude(pk=attempt.pk)
