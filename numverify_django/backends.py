@@ -70,7 +70,7 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         # Another first login of this number was quicker: now there is an account to find. MariaDB calls it a deadlock.
         return self._complete(request, attempt, verification)
 
-    async def aauthenticate(  # type: ignore[override]
+    async def aauthenticate(  # type: ignore[override]  # as above
         self, request: HttpRequest, attempt: VerificationAttempt, verification: Verification
     ) -> "User":
         """Do the same from asynchronous code."""

@@ -1,5 +1,8 @@
 """The one question a person is asked."""
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 from django import forms
 from django.conf import settings as django_settings
 from django.utils.functional import cached_property
@@ -9,12 +12,15 @@ from django.utils.translation import gettext_lazy as _
 
 from . import conf
 from .protocol import profiles
-from .protocol.phone import InvalidNumber, PhoneNumber, regions
+from .protocol.phone import InvalidNumber, PhoneNumber, Region, regions
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise
 
 OWN_COUNTRY = {"de", "es", "fr", "it", "nl", "pl", "pt"}  # languages that share their code with a country of theirs
 
 
-def offered_regions():
+def offered_regions() -> tuple[Region, ...]:
     """Return the Regions whose numbers this site's operators serve."""
     operators = conf.get().operators
     if not all(operator.prefixes for operator in operators):
@@ -22,12 +28,12 @@ def offered_regions():
     return regions(tuple(sorted({prefix for operator in operators for prefix in operator.prefixes})))
 
 
-def region_choices():
+def region_choices() -> list[tuple[str, str]]:
     """Return what a person chooses a Region from."""
     return [(region.code, f"{region.code} {region.prefix}") for region in offered_regions()]
 
 
-def preferred_region():
+def preferred_region() -> str:
     """Return the code of the offered Region that a form begins with: that of a language which is not the site's own.
 
     Else it is DEFAULT_REGION: a site in Spanish may be one of Mexico.
@@ -43,11 +49,11 @@ class RegionSelect(forms.Select):
     """A choice of Regions; a script finds on each how its numbers are written."""
 
     @cached_property
-    def regions(self):
+    def regions(self) -> dict[str, Region]:
         """The Regions by their codes; each form has a widget of its own."""
         return {region.code: region for region in offered_regions()}
 
-    def create_option(self, name, value, *args, **kwargs):
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return the option with what the script needs."""
         option = super().create_option(name, value, *args, **kwargs)
         region = self.regions[value]
@@ -76,11 +82,11 @@ class PhoneNumberForm(forms.Form):
         choices=[(profiles.VERIFY, ""), (profiles.SHARE, "")], required=False, widget=forms.HiddenInput
     )
 
-    def clean(self):
+    def clean(self) -> dict[str, Any]:
         """Read the number, and see that there is an operator to ask."""
-        data = super().clean()
+        data: dict[str, Any] = super().clean()  # type: ignore[assignment]  # None is of forms that override it
         settings = conf.get()
-        operators = settings.offered(data.get("operator"))
+        operators = settings.offered(data.get("operator", ""))
         if not operators:
             self.add_error("operator", "This site has no such operator.")
         typed = "" if data.get("operation") == profiles.SHARE else data.get("phone_number", "").strip(" \u00a0")
@@ -98,17 +104,17 @@ class PhoneNumberForm(forms.Form):
         return data
 
 
-def _region_of(language):
+def _region_of(language: str | None) -> str:
     """Return the country that ``language`` ("pt-br") tells of, or an empty text."""
     base, _dash, territory = (language or "").upper().partition("-")
     return territory or (base if base.lower() in OWN_COUNTRY else "")
 
 
-def _base(language):
+def _base(language: str | None) -> str:
     return (language or "").partition("-")[0].lower()
 
 
-def _explain(code, region):
+def _explain(code: str, region: str | None) -> "_StrOrPromise":
     """Return what to do about an InvalidNumber of this ``code``."""
     if code == "characters":
         return _("Use digits only")
@@ -118,12 +124,12 @@ def _explain(code, region):
     return _("Enter a mobile number with all its digits, like %(example)s") % {"example": example}
 
 
-def _where(operators):
+def _where(operators: Iterable[profiles.Operator]) -> str:
     """Return which numbers this site's operators serve."""
     served = map(_isolated, sorted({prefix for operator in operators for prefix in operator.prefixes}))
     return _("Enter a mobile number that begins with %(prefixes)s") % {"prefixes": get_text_list(list(served), _("or"))}
 
 
-def _isolated(number):
+def _isolated(number: str) -> str:
     """Return ``number`` (text) so that it reads from left to right also in a right-to-left sentence (UAX 9)."""
     return f"\N{LEFT-TO-RIGHT ISOLATE}{number}\N{POP DIRECTIONAL ISOLATE}" if get_language_bidi() else number

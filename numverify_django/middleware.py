@@ -33,7 +33,7 @@ class NumberVerificationMiddleware:
     def __call__(self, request: HttpRequest) -> Answer:
         known = NumberVerification(request)
         request.number_verification = known  # type: ignore[attr-defined]  # a NumberVerificationRequest from now on
-        request.anumber_verification = known.aread  # type: ignore[attr-defined]
+        request.anumber_verification = known.aread  # type: ignore[attr-defined]  # as above
         return self.get_response(request)  # what Django awaits where it is to be awaited
 
     def process_view(

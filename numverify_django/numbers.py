@@ -3,17 +3,21 @@
 To change a number is to add the new one and then to remove the old one: each step stands for itself.
 """
 
+from collections.abc import Coroutine
 from functools import partial
-
+from typing import Any
 from django.contrib.auth import get_backends, logout
 from django.contrib.auth.views import redirect_to_login
 from django.db import router, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from . import conf, pages, session, signals
 from .backends import CONFIRMING, NumberVerificationBackend
 from .models import Use, VerificationAttempt, VerifiedNumber
+from .protocol.exceptions import NumberVerifyError
+from .protocol.phone import PhoneNumber
 from .views import LoginView, NumberVerificationView, ask_who
 
 
@@ -22,7 +26,7 @@ class SignedIn:
 
     changes = True
 
-    def detour(self, request):
+    def detour(self, request: HttpRequest) -> HttpResponse | None:
         """Send a stranger to log in; let who has been here for long show again who they are."""
         if not request.user.is_authenticated:
             login = redirect_to_login(request.get_full_path())
@@ -31,7 +35,7 @@ class SignedIn:
             return ask_who(request, request.get_full_path())
         return None
 
-    def refuse(self, request, error, next_url):
+    def refuse(self, request: HttpRequest, error: NumberVerifyError, next_url: str) -> HttpResponse:
         """Lead back to the form."""
         return pages.show_refusal(request, error, next_url, again_url=request.path)
 
@@ -42,7 +46,7 @@ class NumbersView(SignedIn, NumberVerificationView):
     http_method_names = ["get", "head"]
     changes = False
 
-    def get(self, request):
+    def get(self, request: HttpRequest) -> HttpResponse:
         """Show each, and what was just done."""
         done = {name: session.noted(request, name) for name in ("added", "removed")}
         logs_in = conf.get().allow_staff or not session.is_staff(request.user)
@@ -55,22 +59,24 @@ class AddNumberView(SignedIn, LoginView):
 
     template = "numbers/add.html"
 
-    def get(self, request):
+    def get(self, request: HttpRequest) -> HttpResponse:
         """Show the form."""
         return self.ask(request, request.GET.get("next", ""))
 
-    def begin(self, request, number, next_url, chosen):
+    def begin(
+        self, request: HttpRequest, number: PhoneNumber | None, next_url: str, chosen: str
+    ) -> Coroutine[Any, Any, HttpResponse]:
         """Prove ``number`` (None: ask for it), and come back to the list unless the form leads elsewhere."""
         return super().begin(request, number, next_url or _home(), chosen)
 
-    def use(self, request):
+    def use(self, request: HttpRequest) -> Use:
         """Return what the number is proved for."""
         return Use.LINK
 
-    def own(self, request):
+    def own(self, request: HttpRequest) -> None:
         """Return None: the account's own number is what it has already."""
 
-    def context(self):
+    def context(self) -> dict[str, Any]:
         """Return what this page has otherwise."""
         return {"action_url": reverse("numverify:add_number"), "cancel_url": _home()}
 
@@ -80,18 +86,18 @@ class RemoveNumberView(SignedIn, NumberVerificationView):
 
     http_method_names = ["get", "head", "post"]
 
-    def get(self, request, pk):
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask, and say what was added on the way here: then the number is being changed."""
         record = _numbers(request).filter(pk=pk).first()
         if record is None:
             return pages.go(request, _home(), pages.refusal("not_found"), 404)
         is_last_way = _is_last_way(request, record)
-        context = {"record": record, "is_last_way": is_last_way, "cancel_url": _home()}
+        context: dict[str, Any] = {"record": record, "is_last_way": is_last_way, "cancel_url": _home()}
         context["added"] = session.noted(request, "added")
         context["told"] = partial(pages.form, request, number=_of(record), is_last_way=is_last_way)
         return pages.show(request, "numbers/remove.html", "", **context)
 
-    def post(self, request, pk):
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Remove it, unless it is gone by now or would lock its owner out."""
         record = _removed(request, pk)
         if record is None:
@@ -108,7 +114,7 @@ class LoginAgainView(NumberVerificationView):
 
     http_method_names = ["post"]
 
-    def post(self, request):
+    def post(self, request: HttpRequest) -> HttpResponse:
         """Do that, and lead back afterwards."""
         next_url = pages.safe_next(request, request.POST.get("next"))
         logout(request)
@@ -116,12 +122,12 @@ class LoginAgainView(NumberVerificationView):
         return pages.go(request, login_url, {"next": login_url})
 
 
-def _told(request, **done):
+def _told(request: HttpRequest, **done: Any) -> pages.Told:
     """Return what an application is told of the numbers, and of what was just done."""
     return pages.form(request, numbers=[_of(record) for record in _numbers(request)], **done)
 
 
-def _of(record):
+def _of(record: VerifiedNumber) -> dict[str, Any]:
     return {
         "id": record.pk,
         "number": record.phone_number.masked,
@@ -131,11 +137,11 @@ def _of(record):
     }
 
 
-def _numbers(request):
+def _numbers(request: HttpRequest) -> QuerySet[VerifiedNumber]:
     return VerifiedNumber.objects.filter(user=request.user.pk).order_by("-last_verified_at", "-pk")
 
 
-def _removed(request, pk):
+def _removed(request: HttpRequest, pk: int) -> VerifiedNumber | None:
     """Remove the number of this key and return its record, or None; tabs that remove two at once take turns."""
     with transaction.atomic(using=router.db_for_write(VerifiedNumber)):
         _numbers(request).order_by().update(number=F("number"))  # SQLite locks by no reading
@@ -143,16 +149,17 @@ def _removed(request, pk):
         if record is None or _is_last_way(request, record):
             return None
         VerifiedNumber.objects.filter(pk=pk).delete()
-        VerificationAttempt.objects.cancel(request.user, CONFIRMING)  # which would add it again, as a first number
+        # Which would add it again, as a first number.
+        VerificationAttempt.objects.cancel(request.user, CONFIRMING)  # type: ignore[arg-type]  # signed in
         return record
 
 
-def _is_last_way(request, record):
+def _is_last_way(request: HttpRequest, record: VerifiedNumber) -> bool:
     backend = next(backend for backend in get_backends() if isinstance(backend, NumberVerificationBackend))
     served = [operator.name for operator in conf.get().operators]
     others = _numbers(request).filter(operator__in=served).exclude(pk=record.pk)
-    return not others.exists() and not backend.has_other_way(request, request.user)
+    return not others.exists() and not backend.has_other_way(request, request.user)  # type: ignore[arg-type]  # so too
 
 
-def _home():
+def _home() -> str:
     return reverse("numverify:numbers")

@@ -1,14 +1,16 @@
 """Thin views: parse the request, call flow, answer."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import isawaitable
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.db import DatabaseError, transaction
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.http.multipartparser import MultiPartParserError
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.cache import patch_vary_headers
@@ -24,6 +26,7 @@ from .protocol import profiles
 from .protocol.exceptions import Expired, NumberVerifyError, Replayed
 from .protocol.phone import PhoneNumber
 from .running import Twofold, arun, run
+from .session import NumberVerificationRequest
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ FIELDS = [*PhoneNumberForm.base_fields, "retry"]  # of which each is sent once
 class CsrfCheck(CsrfViewMiddleware):
     """Django's check, whose refusal is a page of ours: a login in another tab is enough to fail it."""
 
-    def process_view(self, request, *args):
+    def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:  # type: ignore[override]  # ours
         """Read the form first, as UTF-8: what cannot be read is answered here, and not with Django's page or a 500."""
         try:
             request.encoding = "utf-8"  # not what the request says: Django fails in "hex", "idna" and "utf-16"
@@ -44,10 +47,10 @@ class CsrfCheck(CsrfViewMiddleware):
             return self._refuse(request, "a field is repeated", 400)
         return super().process_view(request, *args)
 
-    def _reject(self, request, reason):
+    def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
         return self._refuse(request, reason.partition(" - ")[0], 403)  # what follows quotes the request's headers
 
-    def _refuse(self, request, why, status):
+    def _refuse(self, request: HttpRequest, why: str, status: int) -> HttpResponse:
         flow.forget_query(request)  # a form posted to the callback has a code in its address
         logger.info("form refused: %s", why)
         response = pages.show_failure(request, pages.NOT_OPEN, pages.safe_next(request, ""), status=status)
@@ -68,13 +71,13 @@ class NumberVerificationView(View):
     view_is_async = False  # what Django would make of such handlers: run them in the event loop, database and all
 
     @classonlymethod
-    def as_view(cls, **initkwargs):
+    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
         """Return the view; where a class above it has a dispatch of its own, a thread waits as under WSGI."""
         view = super().as_view(**initkwargs)
         if cls.dispatch is not NumberVerificationView.dispatch:
             return view
 
-        async def in_loop(request, *args, **kwargs):
+        async def in_loop(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             answering = cls(**initkwargs)
             answering.setup(request, *args, **kwargs)
             return await arun(answering.respond(request, *args, **kwargs))
@@ -82,38 +85,38 @@ class NumberVerificationView(View):
         return Twofold(view, in_loop)
 
     @sensitive_variables()
-    def dispatch(self, request, *args, **kwargs):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer, and wait for the operator in this thread."""
         return run(self.respond(request, *args, **kwargs))
 
     @sensitive_variables()
-    async def respond(self, request, *args, **kwargs):
+    async def respond(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Return the answer to a request that comes from our own page; ask the operator, where its handler does."""
-        request.sensitive_post_parameters = "__ALL__"
+        request.sensitive_post_parameters = "__ALL__"  # type: ignore[attr-defined]  # Django's own
         check = CsrfCheck(HttpResponse)
         check.process_request(request)
-        response = check.process_view(request, self.respond, args, kwargs)
+        response: HttpResponseBase | None = check.process_view(request, self.respond, args, kwargs)
         if response is None:
             response = await self._handled(request, *args, **kwargs)
         return check.process_response(request, self.finish(response))
 
-    async def _handled(self, request, *args, **kwargs):
+    async def _handled(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             response = self.detour(request) or super().dispatch(request, *args, **kwargs)
             return await response if isawaitable(response) else response
         except NumberVerifyError as error:
             return self.refuse(request, error, pages.safe_next(request, request.POST.get("next")))
 
-    def finish(self, response):
+    def finish(self, response: HttpResponseBase) -> HttpResponseBase:
         """Return ``response`` with what every answer of ours says."""
         response.headers.setdefault("Referrer-Policy", self.referrer_policy)
         patch_vary_headers(response, ["Accept"])
         return pages.guard(response)
 
-    def detour(self, request):
+    def detour(self, request: HttpRequest) -> HttpResponse | None:
         """Return the answer that comes before the view's own, or None."""
 
-    def refuse(self, request, error, next_url):
+    def refuse(self, request: HttpRequest, error: NumberVerifyError, next_url: str) -> HttpResponse:
         """Return the page of a start that ``error`` (a NumberVerifyError) refused."""
         return pages.show_refusal(request, error, next_url)
 
@@ -124,13 +127,13 @@ class LoginView(NumberVerificationView):
     http_method_names = ["get", "head", "post"]
     template = pages.LOGIN  # what a form that was posted here is shown on again
 
-    def detour(self, request):
+    def detour(self, request: HttpRequest) -> HttpResponse | None:
         """Let who has been signed in for long, and has no number, show who they are before one is theirs."""
         if request.user.is_anonymous or self.own(request) or session.has_just_come(request):
             return None
         return ask_who(request, pages.safe_next(request, request.GET.get("next") or request.POST.get("next")))
 
-    def get(self, request):
+    def get(self, request: NumberVerificationRequest) -> HttpResponse:
         """Show the form; but to who comes back to it by the browser's button, that they are in."""
         self.template, next_url = pages.login_template(request), request.GET.get("next", "")
         if request.number_verification.is_fresh(conf.get().attempt_lifetime) and "confirm" not in request.GET:
@@ -139,7 +142,7 @@ class LoginView(NumberVerificationView):
         return self.ask(request, next_url)
 
     @sensitive_variables()
-    def post(self, request):
+    def post(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """Verify the number typed, the account's own, or the one that a failed attempt kept; or ask for it again."""
         typed = request.POST.get("phone_number")
         if "retry" in request.POST and not typed:
@@ -150,14 +153,14 @@ class LoginView(NumberVerificationView):
         own = self.own(request)
         if own and not typed:
             chosen = request.POST.get("operator") or own.operator.name
-            return self.begin(request, own.number, request.POST.get("next"), chosen)
+            return self.begin(request, own.number, request.POST.get("next", ""), chosen)
         form = PhoneNumberForm(request.POST)
         if not form.is_valid():
             return self._show(request, form, status=400)
         return self.begin(request, *(form.cleaned_data[name] for name in ("phone_number", "next", "operator")))
 
     @sensitive_variables()
-    async def begin(self, request, number, next_url, chosen):
+    async def begin(self, request: HttpRequest, number: PhoneNumber | None, next_url: str, chosen: str) -> HttpResponse:
         """Do what the form is for: prove ``number`` (None: ask for it) to the operator called ``chosen``, if any."""
         operator = routing.choose(request, number, chosen)
         if operator is None:  # the settings changed since the number was kept
@@ -167,25 +170,25 @@ class LoginView(NumberVerificationView):
         attempt, url = await flow.begin(request, operator, number, use=self.use(request), next_url=next_url, user=user)
         return pages.leave(request, attempt, url, next_url)
 
-    def use(self, request):
+    def use(self, request: HttpRequest) -> Use:
         """Return what the number is proved for."""
         return Use.STEP_UP if request.user.is_authenticated else Use.LOGIN
 
-    def own(self, request):
+    def own(self, request: HttpRequest) -> session.Own | None:
         """Return the Own that is proved where nothing is typed, or None."""
         return session.own(request.user)
 
-    def ask(self, request, next_url):
+    def ask(self, request: HttpRequest, next_url: str) -> HttpResponse:
         """Show the form, empty."""
         return self._show(request, PhoneNumberForm(initial={"next": next_url}))
 
-    def ask_again(self, request, next_url, error, status):
+    def ask_again(self, request: HttpRequest, next_url: str, error: str, status: int) -> HttpResponse:
         """Show the form to who tries what is not there any more; an application is told so."""
         if navigation.wants_json(request):
             return pages.tell(pages.refusal(error), status)
         return self.ask(request, next_url)
 
-    def _show(self, request, form, status=200):
+    def _show(self, request: HttpRequest, form: PhoneNumberForm, status: int = 200) -> HttpResponse:
         context = {
             "form": form,
             "share": profiles.select(conf.get().operators, None) is not None,
@@ -197,28 +200,28 @@ class LoginView(NumberVerificationView):
         told = partial(_told_errors, form) if form.is_bound else partial(self.told, request)
         return pages.show(request, self.template, next_url, status=status, told=told, **context | self.context())
 
-    def told(self, request):
+    def told(self, request: HttpRequest) -> pages.Told:
         """Return what an application is told instead of the form."""
         own = self.own(request)
         return pages.form(
             request,
             number=own and own.number.masked,
             share=profiles.select(conf.get().operators, None) is not None,
-            verified=request.number_verification.is_fresh(conf.get().attempt_lifetime),
+            verified=cast(NumberVerificationRequest, request).number_verification.is_fresh(conf.get().attempt_lifetime),
         )
 
-    def context(self):
+    def context(self) -> dict[str, Any]:
         """Return what the page of this view has otherwise."""
         return {}
 
 
-def _told_errors(form):
+def _told_errors(form: PhoneNumberForm) -> pages.Told:
     """Return what is wrong with the number, in the person's language; the other fields are the application's own."""
     errors = form.errors.get("phone_number")
     return pages.refusal("invalid_number") | {"detail": errors[0]} if errors else pages.refusal(pages.UNFINISHED)
 
 
-def ask_who(request, next_url):
+def ask_who(request: HttpRequest, next_url: str) -> HttpResponse:
     """Return the page that asks a signed-in person to show again who they are, and then leads to ``next_url``."""
     told = partial(pages.form, request, **pages.refusal("login_required"))
     context = {"own_number": session.own(request.user)}
@@ -230,21 +233,21 @@ class FillView(NumberVerificationView):
 
     http_method_names = ["post"]
 
-    async def post(self, request):
+    async def post(self, request: HttpRequest) -> HttpResponse:
         """Start a share that comes back to ``next``."""
         next_url = pages.safe_next(request, request.POST.get("next"))
-        operator = routing.choose(request, None, request.POST.get("operator"))
+        operator = routing.choose(request, None, request.POST.get("operator", ""))
         if operator is None:
             return pages.show_failure(request, pages.UNFINISHED, next_url, status=400, **_filling(next_url))
         attempt, url = await flow.begin(request, operator, None, use=Use.FILL, next_url=next_url)
         return pages.leave(request, attempt, url, next_url)
 
-    def refuse(self, request, error, next_url):
+    def refuse(self, request: HttpRequest, error: NumberVerifyError, next_url: str) -> HttpResponse:
         """Lead back to the form."""
         return pages.show_refusal(request, error, next_url, **_filling(next_url))
 
 
-def _filling(next_url):
+def _filling(next_url: str) -> dict[str, Any]:
     return uses.TABLE[Use.FILL].failure(next_url)
 
 
@@ -254,12 +257,12 @@ class CallbackView(NumberVerificationView):
     http_method_names = ["get"]  # HEAD and OPTIONS spend nothing
     referrer_policy = "no-referrer"  # its address holds the code (RFC 9700 4.2.4), and its pages no form
 
-    def http_method_not_allowed(self, request, *args, **kwargs):
+    def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Refuse, and forget the code: it is in the address whatever the method."""
         flow.forget_query(request)
         return super().http_method_not_allowed(request, *args, **kwargs)
 
-    async def get(self, request, operator=None):
+    async def get(self, request: HttpRequest, operator: str | None = None) -> HttpResponse:
         """Finish the attempt that this callback belongs to, or say why it cannot be."""
         if navigation.is_prefetch(request):  # which spends nothing: what failed is asked again when the person comes
             flow.forget_query(request)
@@ -279,14 +282,16 @@ class CallbackView(NumberVerificationView):
         return pages.go(request, url, {"next": url, "reference": attempt.reference_shown})
 
     @sensitive_variables()
-    async def _verify(self, request, claimed):
+    async def _verify(self, request: HttpRequest, claimed: flow.Claimed) -> None:
         routing.check_callback(request, claimed.attempt.operator, claimed.opened.redirect_uri)
         purpose = uses.of(claimed.attempt)
         purpose.require(request, claimed.attempt)
         verification = await flow.verify(request, claimed, await flow.receive(claimed))
         purpose.complete(request, claimed, verification)
 
-    def _failed(self, request, claimed, error, next_url):
+    def _failed(
+        self, request: HttpRequest, claimed: flow.Claimed, error: NumberVerifyError, next_url: str
+    ) -> HttpResponse:
         attempt, purpose = claimed.attempt, uses.of(claimed.attempt)
         try:
             flow.fail(request, attempt, error, claimed.opened)
@@ -302,7 +307,7 @@ class CallbackView(NumberVerificationView):
         purpose.undo(request)  # it failed after the proof was recorded
         return pages.show_failure(request, pages.UNFINISHED, "", status=503, **purpose.failure(""))
 
-    def _not_ours(self, request, error):
+    def _not_ours(self, request: HttpRequest, error: NumberVerifyError) -> HttpResponse:
         """Answer a callback that claimed nothing: the page is the same whatever was wrong, but to whose own is late."""
         logger.info("callback without a claim: %s", error.code)
         if isinstance(error, Replayed) and request.user.is_authenticated:
@@ -317,7 +322,7 @@ class CallbackView(NumberVerificationView):
         return pages.show_failure(request, pages.group_of(error.code), "", status=status)
 
 
-def _is_without_strict_cookies(request):
+def _is_without_strict_cookies(request: HttpRequest) -> bool:
     """Tell whether the browser kept SameSite=Strict cookies to itself, because another site led here."""
     is_strict = str(settings.SESSION_COOKIE_SAMESITE).lower() == "strict"
     is_led = request.headers.get("Sec-Fetch-Site") == "cross-site"
@@ -330,15 +335,15 @@ class FailedView(NumberVerificationView):
     http_method_names = ["get", "head"]
 
     @sensitive_variables()
-    def get(self, request):
+    def get(self, request: HttpRequest) -> HttpResponse:
         """Show the page of the attempt that ``reference`` names."""
         attempt = session.attempt_called(request, request.GET.get("reference", ""))
         if attempt is None or attempt.outcome in (Outcome.PENDING, Outcome.VERIFIED):
             return pages.show_failure(request, pages.NOT_OPEN, "", status=404)
         kept = session.kept(session.browser_of(request), attempt)
         next_url = kept.get("next", "")
-        context = {"reference": attempt.reference_shown, "retry": "number" in kept, "operation": attempt.operation}
-        context["own_number"] = session.own(request.user)
+        context: dict[str, Any] = {"reference": attempt.reference_shown, "retry": "number" in kept}
+        context |= {"operation": attempt.operation, "own_number": session.own(request.user)}
         purpose = uses.of(attempt)
         context |= purpose.failure(next_url)
         group = purpose.group_of(attempt.reason)
@@ -351,7 +356,7 @@ class AgainView(NumberVerificationView):
 
     http_method_names = ["get", "head"]
 
-    def get(self, request):
+    def get(self, request: NumberVerificationRequest) -> HttpResponse:
         """Say once that the form waits to be sent; whom it does not concern, or no more, show the form's page."""
         next_url = pages.safe_next(request, request.GET.get("next"))
         is_confirmed = request.number_verification.is_fresh(conf.get().attempt_lifetime)
