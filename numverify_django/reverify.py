@@ -67,5 +67,5 @@ async def begin(request: NumberVerificationRequest) -> HttpResponse | None:
 def _others(request: HttpRequest, attempt: VerificationAttempt) -> QuerySet[VerificationAttempt]:
     """Return the tries of this browser since the last PAUSE, but for ``attempt``."""
     recent = VerificationAttempt.objects.filter(use=Use.REVERIFY, created_at__gt=timezone.now() - PAUSE / 2)
-    browser: str = session.browser_of(request)  # type: ignore[assignment]  # ``flow.begin`` bound it
-    return recent.filter(browser_digest=sealing.digest(browser)).exclude(pk=attempt.pk)
+    mine = recent.filter(browser_digest=sealing.digest(session.browser_of(request)))  # type: ignore[arg-type]  # bound
+    return mine.exclude(pk=attempt.pk)
