@@ -313,7 +313,7 @@ class _Adapter(HTTPAdapter):
         self, request: requests.PreparedRequest, verify: object, proxies: object = None, cert: object = None
     ) -> WarmPool:
         # requests would load the CA bundle again for every connection; ours is in the context
-        return self.pool(request.url)
+        return self.pool(request.url)  # type: ignore[arg-type]  # it is prepared
 
     def cert_verify(self, conn: object, url: str, verify: object, cert: object) -> None:
         pass  # likewise

@@ -6,6 +6,7 @@ To change a number is to add the new one and then to remove the old one: each st
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any
+
 from django.contrib.auth import get_backends, logout
 from django.contrib.auth.views import redirect_to_login
 from django.db import router, transaction

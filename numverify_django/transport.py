@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import requests
 import urllib3
@@ -119,7 +119,7 @@ def send(call: Call) -> Response:
 
 
 def _exchange(call: Call) -> Response:
-    raw = connections.adapter().send(_prepared(call), stream=True, timeout=call.bound.remaining())
+    raw: Any = connections.adapter().send(_prepared(call), stream=True, timeout=call.bound.remaining())
     try:
         return Response(raw.status, {name.lower(): value for name, value in raw.headers.items()}, _body(raw))
     finally:

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 SECRET_KEY = "only-for-tests-" + "0123456789abcdef" * 3
@@ -68,7 +69,7 @@ NUMVERIFY = {
 ENGINES = {"postgresql": "django.db.backends.postgresql", "mysql": "django.db.backends.mysql"}  # MariaDB's too
 
 
-def _database(url):
+def _database(url: str) -> dict[str, Any]:
     """Return Django's settings for a postgresql:// or mysql:// URL, or for a SQLite file where there is none."""
     if not url:
         # A file, because threads share it; without options, as most sites have it.

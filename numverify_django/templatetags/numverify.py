@@ -4,6 +4,7 @@ from django import template
 from django.core.exceptions import ImproperlyConfigured
 
 from ..session import Age, NumberVerification
+
 register = template.Library()
 
 
