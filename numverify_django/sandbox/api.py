@@ -19,8 +19,8 @@ from .dialects import (
     judge,
     read_identifier,
 )
+from .granted import Subscriber
 from .memory import memory
-from .provider import Subscriber
 from .state import UNKNOWN, UNSET
 
 api = Blueprint("api", __name__)

@@ -1,17 +1,13 @@
 """Everything that one sandbox remembers; it ends with the process."""
 
-from typing import TYPE_CHECKING
-
 from flask import current_app
 from werkzeug.local import LocalProxy
 
 from .expiring import Expiring
+from .granted import AccessToken, Code
 from .journal import Journal
 from .keys import Keys
 from .state import Store
-
-if TYPE_CHECKING:
-    from .provider import AccessToken, Code
 
 CODE_LIFETIME = 60
 TOKEN_LIFETIME = 300

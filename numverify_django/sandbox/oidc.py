@@ -5,9 +5,10 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from flask import Blueprint, Response, g, jsonify, request
 
 from .clients import ASSERTION_ALGS, KEY_METHOD, SECRET_METHODS
+from .granted import Subscriber
 from .keys import SIGNING_ALG
 from .memory import memory
-from .provider import Provider, Subscriber, oauth_error
+from .provider import Provider, oauth_error
 from .scopes import KNOWN
 from .state import CONSENT, WIFI
 
