@@ -74,15 +74,13 @@ def reached(number: PhoneNumber | None, browser: str | None, address: str | None
 def _counted(number: PhoneNumber | None, browser: str | None, address: str | None) -> dict[str, statements.Columns]:
     """Return which rows each limit counts: its name -> column -> values."""
     counted: dict[str, statements.Columns] = {"site": {}}
+    addresses = address_digests(address)
     if browser is not None:
         counted["session"] = {"browser_digest": [sealing.digest(browser)]}
     if number is not None:  # of an unknown address too: those are one, as all behind a proxy that is not known
-        counted["number_address"] = {
-            "number_digest": number_digests(number),
-            "address_digest": address_digests(address),
-        }
+        counted["number_address"] = {"number_digest": number_digests(number), "address_digest": addresses}
     if address is not None:
-        counted["address"] = {"address_digest": address_digests(address)}
+        counted["address"] = {"address_digest": addresses}
     return counted
 
 

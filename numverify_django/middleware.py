@@ -80,8 +80,9 @@ class NumberVerificationMiddleware:
 
 def _may_ask(request: HttpRequest) -> bool:
     """Tell whether REVERIFY_AFTER may be about this request; nothing is read for that."""
-    is_either = navigation.is_page(request) or navigation.is_script(request)
-    return is_either and reverify.may_be_due(request) and not _is_ours(request)
+    if not reverify.may_be_due(request) or _is_ours(request):
+        return False
+    return navigation.is_page(request) or navigation.is_script(request)
 
 
 async def _asked_again(request: NumberVerificationRequest) -> HttpResponse | None:

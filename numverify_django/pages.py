@@ -75,10 +75,11 @@ def safe_next(request: HttpRequest, candidate: str | None) -> str:
 
 def is_safe(request: HttpRequest, url: str | None) -> bool:
     """Tell whether ``url`` (text or None) leads to this site."""
-    hosts, https = {request.get_host()}, request.is_secure()
     # Not a relative one: "#top" would lead back to the callback's own address, with its code.
-    is_whole = (url or "").startswith(("/", "http://", "https://"))
-    return is_whole and url_has_allowed_host_and_scheme(url, allowed_hosts=hosts, require_https=https)
+    if not (url or "").startswith(("/", "http://", "https://")):
+        return False
+    hosts, https = {request.get_host()}, request.is_secure()
+    return url_has_allowed_host_and_scheme(url, allowed_hosts=hosts, require_https=https)
 
 
 def guard(response: Answer) -> Answer:
