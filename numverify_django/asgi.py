@@ -14,11 +14,11 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class _Thread(ThreadPoolExecutor):
-    """One thread, which does one thing at a time; ``ahead`` is how many it has to do."""
+    """One thread, which does one thing at a time; ``ahead`` is how many it has to do, for how many ``requests``."""
 
     def __init__(self) -> None:
         super().__init__(1, "numverify-shared")
-        self.ahead = 0
+        self.ahead = self.requests = 0
 
     def submit(self, act: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         self.ahead += 1
@@ -41,7 +41,12 @@ def in_shared_threads(application: Application, threads: int = THREADS) -> Appli
     shared = [_Thread() for _ in range(threads)]
 
     async def application_in_shared_threads(scope: Any, receive: Any, send: Any) -> None:
-        async with ThreadSensitiveContext(executor=min(shared, key=attrgetter("ahead"))):
-            await application(scope, receive, send)
+        thread = min(shared, key=attrgetter("ahead", "requests"))  # many may come before one does anything
+        thread.requests += 1
+        try:
+            async with ThreadSensitiveContext(executor=thread):
+                await application(scope, receive, send)
+        finally:
+            thread.requests -= 1
 
     return application_in_shared_threads

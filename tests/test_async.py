@@ -160,6 +160,7 @@ class TestSharedThreads:
 
         async def application(scope, receive, send):
             async with ThreadSensitiveContext():  # as Django has it
+                await asyncio.sleep(0)  # in which it reads the body, and others come
                 await sync_to_async(work)()
 
         async def ask():
