@@ -437,7 +437,9 @@ NONSENSE = [b"nonsense", Reply(b"<html>"), Reply([1]), Reply({"issuer": 5}), Rep
 @pytest.mark.parametrize("reply", NONSENSE, ids=range(len(NONSENSE)))
 def test_nonsense_is_wrong_and_no_crash(hostile, hop, reply):
     setattr(hostile, hop, lambda operator, received: reply)
-    assert Probe().wrong == [{"discovery": "discovery", "jwks": "keys"}[hop]]
+    probe = Probe()
+    assert probe.wrong == [{"discovery": "discovery", "jwks": "keys"}[hop]]
+    assert "not among those offered" not in probe.text
 
 
 LISTS = [5, None, "S256", [5, None, {}], ["\x1b[31m" * 3, "a b"], [SECRET * 3], ["x"] * 1000]

@@ -152,7 +152,8 @@ def pkce(found: Findings) -> Row:
 def scopes(found: Findings) -> Row:
     """Are the scopes asked for offered, or at least taken?"""
     wanted = found.operator.scope(found.operator.operation).split()
-    missing = set(wanted) - set(_offered(found, "scopes_supported") or [])
+    offered = _offered(found, "scopes_supported")
+    missing = set(wanted) - set(offered or [])
     if _authorization_error(found) == "invalid_scope":
         told, remedy = (
             f"refused: {' '.join(wanted)}",
@@ -163,7 +164,8 @@ def scopes(found: Findings) -> Row:
         return Row("scopes", RIGHT, "offered: " + " ".join(wanted))
     if authorization_request(found).verdict == RIGHT:
         return Row("scopes", RIGHT, "taken: " + " ".join(wanted))
-    return Row("scopes", UNKNOWN, f"not among those offered: {' '.join(sorted(missing))}", "Ask the operator.")
+    told = "the operator does not say which it takes" if offered is None else "not among those offered"
+    return Row("scopes", UNKNOWN, f"{told}: {' '.join(sorted(missing))}", "Ask the operator.")
 
 
 def response_issuer(found: Findings) -> Row:
