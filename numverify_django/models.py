@@ -131,7 +131,12 @@ class AttemptManager(AuditManager["VerificationAttempt"]):
         if attempt is None:
             raise self._refusal(state, now, **digests)
         attempt.begun = time.monotonic()
-        return attempt, Opened(**sealing.unseal(state, attempt.was_sealed))
+        try:
+            return attempt, Opened(**sealing.unseal(state, attempt.was_sealed))
+        except TypeError:  # another version of this app sealed it
+            late = exceptions.Expired()
+            attempt.fail(late)
+            raise _about(attempt, late, "") from None
 
     def _take_at_once(self, now: datetime, **digests: uuid.UUID) -> "VerificationAttempt | None":
         return statements.claim(self.model, now=now, pending=Outcome.PENDING.value, **digests)
@@ -158,9 +163,7 @@ class AttemptManager(AuditManager["VerificationAttempt"]):
         mine = {"pk": attempt.pk, "claimed_at": None, "expires_at__lte": now, **PENDING}
         if not self.filter(**mine).update(**ending(late)):
             return exceptions.Replayed()
-        late.use, late.reference = attempt.use, attempt.reference_shown
-        late.next_url = sealing.unseal(state, attempt.sealed)["next_url"]
-        return late
+        return _about(attempt, late, sealing.unseal(state, attempt.sealed).get("next_url", ""))
 
     @sensitive_variables()
     def tidy(self, browser: str) -> None:
@@ -449,6 +452,12 @@ class VerifiedNumber(models.Model):
 def ending(error: exceptions.NumberVerifyError) -> dict[str, Any]:
     """Return the columns of an attempt that ``error`` (a NumberVerifyError) ends."""
     return {"outcome": error.outcome, "reason": error.code, "ended_at": timezone.now(), "sealed": ""}
+
+
+def _about(attempt: VerificationAttempt, late: exceptions.Expired, next_url: str) -> exceptions.Expired:
+    """Return ``late`` with what the browser of ``attempt`` is shown."""
+    late.use, late.reference, late.next_url = attempt.use, attempt.reference_shown, next_url
+    return late
 
 
 def address_digest(address: str | None) -> uuid.UUID | None:

@@ -257,10 +257,7 @@ def kept(browser: str | None, attempt: VerificationAttempt) -> dict[str, Any]:
 
 def unsealed(browser: str | None, sealed: str) -> dict[str, Any]:
     """Return the values that ``keep`` sealed for this browser, or {}: they are another's."""
-    try:
-        return sealing.unseal(_key(browser), sealed)
-    except ValueError:
-        return {}
+    return sealing.unseal(_key(browser), sealed)
 
 
 def _key(browser: str | None) -> str:

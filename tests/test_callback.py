@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
-from numverify_django import sealing
+from numverify_django import sealing, session
 from numverify_django.models import VerificationAttempt, VerifiedNumber
 
 from .conftest import Phone, query_of
@@ -272,8 +272,31 @@ def test_kept_number_needs_the_servers_key_beside_the_browsers(phone, sandbox):
     phone.log_in(GOOD)
     browser = phone.client.session["numverify"]["browser"]
 
-    with pytest.raises(ValueError, match="another secret"):
-        sealing.unseal(browser, the_attempt().sealed)
+    assert sealing.unseal(browser, the_attempt().sealed) == {}
+    assert session.unsealed(browser, the_attempt().sealed)["number"] == "+34600000001"
+
+
+def test_same_is_sealed_in_another_way_each_time():
+    """AES-GCM with one nonce for two texts under one key would give the key's stream away."""
+    sealed = [sealing.seal("secret", {"number": "+34600000001"}) for _ in range(2)]
+    assert sealed[0] != sealed[1]
+    assert [sealing.unseal("secret", text) for text in sealed] == [{"number": "+34600000001"}] * 2
+
+
+OF_OTHERS = ["gAAAAABl" + "A" * 92, "", "AAAA", "%", sealing.seal("another", {})]
+
+
+@pytest.mark.parametrize("sealed", OF_OTHERS, ids=["Fernet", "empty", "short", "no base64", "another secret"])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_login_that_another_version_began_is_over_and_no_crash(phone, sealed, is_late):
+    back = phone.come_back(phone.start(GOOD))
+    late = {"expires_at": timezone.now()} if is_late else {}
+    VerificationAttempt.objects.update(sealed=sealed, **late)
+    page = phone.client.get(back)
+
+    assert (page.status_code, the_attempt().reference_shown in page.content.decode()) == (410, True)
+    assert (the_attempt().outcome, the_attempt().reason, the_attempt().sealed) == ("abandoned", "expired", "")
+    assert phone.client.get(back).status_code == 410
 
 
 def test_kept_number_is_erased_by_the_retry(phone, sandbox):
