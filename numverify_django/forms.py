@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.conf import settings as django_settings
-from django.utils.functional import cached_property
 from django.utils.text import get_text_list
 from django.utils.translation import get_language, get_language_bidi
 from django.utils.translation import gettext_lazy as _
 
 from . import conf
 from .protocol import profiles
-from .protocol.phone import InvalidNumber, PhoneNumber, Region, regions
+from .protocol.phone import InvalidNumber, PhoneNumber, Region, region, regions
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise
@@ -30,7 +29,7 @@ def offered_regions() -> tuple[Region, ...]:
 
 def region_choices() -> list[tuple[str, str]]:
     """Return what a person chooses a Region from."""
-    return [(region.code, f"{region.code} {region.prefix}") for region in offered_regions()]
+    return [(offered.code, f"{offered.code} {offered.prefix}") for offered in offered_regions()]
 
 
 def preferred_region() -> str:
@@ -38,7 +37,7 @@ def preferred_region() -> str:
 
     Else it is DEFAULT_REGION: a site in Spanish may be one of Mexico.
     """
-    codes = [region.code for region in offered_regions()]
+    codes = [offered.code for offered in offered_regions()]
     wanted = [_region_of(get_language()), conf.get().default_region]
     if _base(get_language()) == _base(django_settings.LANGUAGE_CODE):
         wanted.reverse()
@@ -48,17 +47,12 @@ def preferred_region() -> str:
 class RegionSelect(forms.Select):
     """A choice of Regions; a script finds on each how its numbers are written."""
 
-    @cached_property
-    def regions(self) -> dict[str, Region]:
-        """The Regions by their codes; each form has a widget of its own."""
-        return {region.code: region for region in offered_regions()}
-
     def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return the option with what the script needs."""
         option = super().create_option(name, value, *args, **kwargs)
-        region = self.regions[value]
-        option["attrs"] |= {"data-groups": " ".join(map(str, region.groups))}
-        option["attrs"] |= {"data-trunk": region.trunk} if region.trunk else {}  # there may be hundreds of options
+        shown = region(value)
+        option["attrs"] |= {"data-groups": " ".join(map(str, shown.groups))}
+        option["attrs"] |= {"data-trunk": shown.trunk} if shown.trunk else {}  # there may be hundreds of options
         return option
 
 

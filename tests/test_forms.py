@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from numverify_django import roster
 from numverify_django.forms import PhoneNumberForm
 from numverify_django.models import VerificationAttempt
 
@@ -283,3 +284,16 @@ def test_empty_number_without_a_button_is_shared(phone, configure):
 
     assert phone.start("").status_code == 302
     assert VerificationAttempt.objects.get().operation == "share"
+
+
+@pytest.mark.parametrize("changes_at", range(1, 9))
+def test_page_is_shown_while_the_countries_of_the_operators_change(phone, settings, sandbox, monkeypatch, changes_at):
+    def operators():
+        asked.append(asked)
+        return {"movil": operator | {"PREFIXES": ["+34" if len(asked) < changes_at else "+49"]}}
+
+    asked, (operator,) = [], settings.NUMVERIFY["OPERATORS"].values()
+    monkeypatch.setattr(roster, "FRESH", 0)  # seconds for which an answer is good
+    settings.NUMVERIFY = {"OPERATORS": operators}
+    assert phone.client.get("/numverify/login/").status_code == 200
+    assert len(asked) > 3

@@ -107,7 +107,7 @@ class Region(NamedTuple):
 def regions(prefixes: tuple[str, ...] = ()) -> tuple[Region, ...]:
     """Return the Regions, by code, with numbers that begin with one of ``prefixes`` ("+34"); without any, all."""
     return tuple(
-        _region(code)
+        region(code)
         for code in sorted(REGIONS)
         if not prefixes or any(_overlap(prefix, _prefix_of(code)) for prefix in prefixes)
     )
@@ -121,7 +121,9 @@ def _overlap(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-def _region(code: str) -> Region:
+@cache
+def region(code: str) -> Region:
+    """Return the Region called ``code`` (ISO 3166-1, one of REGIONS)."""
     number = phonenumbers.example_number_for_type(code, PhoneNumberType.MOBILE)
     written = phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL) if number else ""
     groups = tuple(map(len, re.findall("[0-9]+", written)[1:]))
