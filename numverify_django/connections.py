@@ -269,10 +269,12 @@ class WarmPool(urllib3.HTTPConnectionPool):
         return made
 
     def has_connection(self) -> bool:
-        """Tell whether a connection rests here that may be used."""
+        """Tell whether a connection rests here that may be used; nobody else has it while it is looked at."""
         resting = self._get_conn()
-        self._put_conn(resting)
-        return resting.is_connected
+        try:
+            return resting.is_connected
+        finally:
+            self._put_conn(resting)
 
     def open_connection(self) -> None:
         """Open one and let it rest here, or raise OSError or urllib3's errors."""

@@ -1092,6 +1092,25 @@ def test_connection_that_rested_too_long_is_not_used_again(listen, monkeypatch):
     assert len(server.connections) == 2
 
 
+def test_connection_that_is_used_again_and_again_is_kept(listen):
+    server = listen(answering(*[http()] * 3))
+    pool = connections.adapter().pool(server.url)
+    for _ in range(3):
+        transport.send(Call(Request("token", "POST", server.url, body=b"x"), Deadline(LONG)))
+        for resting in pool.pool.queue:
+            if resting is not None:
+                resting.used_at -= connections.IDLE_MAX - 5  # as if so many seconds had passed
+    assert len(server.connections) == 1
+
+
+def test_resting_connection_is_looked_at_while_nobody_else_can_take_it(listen, monkeypatch):
+    server = listen(answering(http()))
+    transport.send(Call(Request("token", "POST", server.url, body=b"x"), Deadline(LONG)))
+    pool = connections.adapter().pool(server.url)
+    monkeypatch.setattr(pool.pool, "put", lambda resting, block: resting.close())  # it is taken at once, and spent
+    assert pool.has_connection()
+
+
 def test_oldest_tls_that_is_spoken_is_1_2():
     assert connections.tls_context().minimum_version is ssl.TLSVersion.TLSv1_2
 

@@ -415,3 +415,10 @@ def test_key_of_another_algorithm_is_misconfigured(algorithm, other):
 def test_misconfigured_key_names_the_setting():
     error = refused(Misconfigured, jose.sign, {}, "junk", "RS256", "kid")
     assert str(error) == "PRIVATE_KEY does not fit ASSERTION_ALG"
+
+
+def test_set_remembers_no_names_of_keys_that_it_has_not():
+    published = jose.KeySet.parse({"keys": [ours()]})
+    assert [published.candidates(str(number), "RS256") for number in range(3)] == [[]] * 3
+    assert published.candidates(None, "RS256") == published.candidates(None, "RS256") != []
+    assert list(published._loaded) == [(None, "RS256")]
