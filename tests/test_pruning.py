@@ -28,6 +28,7 @@ def make(model, count=1, *, since=LONG_AGO, step=MOMENT, **columns):
     """Make ``count`` rows of ``model`` that began one ``step`` after the other ``since`` then; return them."""
     own = {VerificationAttempt: ATTEMPT}.get(model, {})
     digests = [field.name for field in model._meta.fields if field.name in ("state_digest", "token_digest")]
+    connection.ensure_connection()  # Django 6.0.0 asks a closed one how much it takes
     return model.objects.bulk_create(
         model(
             created_at=since + number * step,
