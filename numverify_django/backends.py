@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
+from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
 from . import conf, session, signals, statements
 from .models import Use, VerificationAttempt, VerifiedNumber
@@ -22,12 +23,6 @@ from .protocol.phone import PhoneNumber
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import _User as User  # of the site's model, which the stubs look up
-
-    class OIDCAuthenticationBackend(ModelBackend):  # what we use of it: mozilla-django-oidc has no annotations
-        def update_user(self, user: User, claims: "Claims") -> User: ...
-
-else:
-    from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
 CONFIRMING = (Use.STEP_UP, Use.REVERIFY)  # who is signed in already
 
@@ -93,6 +88,10 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         user = self.UserModel(**{self.UserModel.USERNAME_FIELD: self.get_username(claims)})
         user.set_unusable_password()
         user.save()
+        return user
+
+    def update_user(self, user: "User", claims: Claims) -> "User":
+        """Return ``user``, who has this number already, with what a site wants to change at each login."""
         return user
 
     def get_username(self, claims: Claims) -> str:

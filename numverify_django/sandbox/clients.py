@@ -32,7 +32,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 @dataclass(frozen=True)
-class Client(ClientMixin):
+class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
     """A registered client. Any loopback address may be redirected to, whatever its port and path."""
 
     client_id: str
@@ -88,7 +88,7 @@ CLIENTS = {
 }
 
 
-class ClientAssertion(JWTBearerClientAssertion):
+class ClientAssertion(JWTBearerClientAssertion):  # type: ignore[misc]  # Authlib has no types
     """``private_key_jwt`` (RFC 7523 section 3, OIDC Core section 9)."""
 
     CLIENT_AUTH_METHOD = KEY_METHOD

@@ -23,7 +23,7 @@ class Subscriber:
 
 
 @dataclass(frozen=True)
-class Code(AuthorizationCodeMixin):
+class Code(AuthorizationCodeMixin):  # type: ignore[misc]  # Authlib has no types
     """What an authorization code stands for."""
 
     client_id: str

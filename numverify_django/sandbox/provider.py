@@ -22,7 +22,7 @@ from .memory import TOKEN_LIFETIME, memory
 TELEFONICA_PREFIX = "/apigateway/"
 
 
-class CodeGrant(AuthorizationCodeGrant):
+class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib has no types
     """The authorization code grant; a code is spent by the first attempt, successful or not."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = [*SECRET_METHODS, KEY_METHOD]
@@ -76,7 +76,7 @@ class CodeGrant(AuthorizationCodeGrant):
         return authorization_code.subscriber
 
 
-class S256Challenge(CodeChallenge):
+class S256Challenge(CodeChallenge):  # type: ignore[misc]  # Authlib has no types
     """PKCE as the client wishes, but never ``plain`` (RFC 9700 section 2.1.1)."""
 
     SUPPORTED_CODE_CHALLENGE_METHOD = ["S256"]
@@ -89,7 +89,7 @@ class S256Challenge(CodeChallenge):
         super().validate_code_challenge(grant, redirect_uri)
 
 
-class IdToken(OpenIDCode):
+class IdToken(OpenIDCode):  # type: ignore[misc]  # Authlib has no types
     """The ID token, given where the scope has ``openid``."""
 
     DEFAULT_EXPIRES_IN = TOKEN_LIFETIME
@@ -120,7 +120,7 @@ class IdToken(OpenIDCode):
         return {}
 
 
-class ResponseIssuer(IssuerParameter):
+class ResponseIssuer(IssuerParameter):  # type: ignore[misc]  # Authlib has no types
     """``iss`` in every authorization response, errors included (RFC 9207)."""
 
     def get_issuer(self) -> str:
@@ -128,7 +128,7 @@ class ResponseIssuer(IssuerParameter):
         return memory.issuer
 
 
-class Provider(AuthorizationServer):
+class Provider(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
     """The server; under /apigateway/ its errors have Telefonica's body."""
 
     def init_app(self, app: Flask, **options: Any) -> None:
