@@ -193,13 +193,14 @@ class _Protocol(ResponseHandler):
     """One connection: what comes unasked, or is more than an answer may be, ends it."""
 
     left = 0  # bytes that the answer under way may still have; while it rests, none
-    used_at = math.inf  # seconds of time.monotonic since it rests
+    used_at = math.inf  # seconds of time.monotonic since it rests; while it does not, none
 
     def ask(self) -> None:
-        self.left = RECEIVED_MAX
+        self.left, self.used_at = RECEIVED_MAX, math.inf
 
     def rest(self) -> None:
-        self.left, self.used_at = 0, time.monotonic()
+        """Rest from now on; what rests already, and was asked nothing, is no younger for that."""
+        self.left, self.used_at = 0, min(self.used_at, time.monotonic())
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if exc is not None and self._payload is not None and not self._payload.is_eof():
@@ -244,17 +245,23 @@ class _Connector(aiohttp.TCPConnector):
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
+        connection, protocol = await self._usable(req, traces, timeout)
+        protocol.ask()
+        return connection
+
+    async def _usable(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> tuple[Connection, _Protocol]:
+        """Return a connection that rested, or a new one, and its protocol; once released, it rests."""
         await asyncio.sleep(0)  # that others closed theirs meanwhile is told to our connections first
         kept_for = self._kept_for.get(_place(req.url), math.inf)
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol: _Protocol = connection.protocol  # type: ignore[assignment]  # of _factory
             if connections.may_be_used(protocol.used_at, kept_for):
-                break
+                connection.add_callback(protocol.rest)
+                return connection, protocol
             connection.close()
-        protocol.ask()
-        connection.add_callback(protocol.rest)
-        return connection
 
     async def open_one(self, url: URL) -> None:
         """Open a connection to where ``url`` is, unless one rests there or is being opened."""
@@ -263,7 +270,7 @@ class _Connector(aiohttp.TCPConnector):
         self._opening.add(url)
         try:
             request = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop(), ssl=True)
-            connection = await self.connect(request, [], NO_TIMEOUT)
+            connection, _ = await self._usable(request, [], NO_TIMEOUT)
             connection.release()
         finally:
             self._opening.discard(url)

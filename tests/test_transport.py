@@ -1092,14 +1092,12 @@ def test_connection_that_rested_too_long_is_not_used_again(listen, monkeypatch):
     assert len(server.connections) == 2
 
 
-def test_connection_that_is_used_again_and_again_is_kept(listen):
-    server = listen(answering(*[http()] * 3))
-    pool = connections.adapter().pool(server.url)
-    for _ in range(3):
-        transport.send(Call(Request("token", "POST", server.url, body=b"x"), Deadline(LONG)))
-        for resting in pool.pool.queue:
-            if resting is not None:
-                resting.used_at -= connections.IDLE_MAX - 5  # as if so many seconds had passed
+def test_connection_that_is_used_again_and_again_is_kept(listen, monkeypatch):
+    monkeypatch.setattr(connections, "IDLE_MAX", 2)
+    server = listen(answering(http()))
+    for _ in range(4):
+        get(server.url)
+        time.sleep(0.7)
     assert len(server.connections) == 1
 
 
@@ -1207,6 +1205,18 @@ def test_nothing_is_opened_ahead_where_a_connection_rests(listen):
     get(server.url)
     warm(server.url)
     assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize("first", [get, warm])
+def test_connection_that_rests_is_no_younger_for_a_login_that_begins(listen, monkeypatch, first):
+    monkeypatch.setattr(connections, "IDLE_MAX", 0.5)
+    server = listen(answering(http()))
+    first(server.url)
+    for _ in range(2):  # at the first of them it may still be used, after the second no more
+        time.sleep(0.3)
+        warm(server.url)
+    post(server.url)
+    assert len(server.connections) > 1
 
 
 def test_connection_is_opened_ahead_where_the_operator_closed_the_old_one(listen):
