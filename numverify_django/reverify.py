@@ -32,9 +32,12 @@ def may_be_due(request: HttpRequest) -> bool:
 
 
 def is_due(request: NumberVerificationRequest) -> bool:
-    """Tell whether this session's proof is older than REVERIFY_AFTER, and nothing was tried in PAUSE."""
+    """Tell whether this session's proof is older than REVERIFY_AFTER, and nothing was tried in PAUSE.
+
+    The note of a try is lost where another tab saves an older copy of the session; what was begun has its row.
+    """
     is_old = request.number_verification.is_old(_age())  # type: ignore[arg-type]  # ``may_be_due`` saw that it is set
-    return is_old and not session.was_tried(request, PAUSE.total_seconds())
+    return is_old and not session.was_tried(request, PAUSE.total_seconds()) and not _begun(request).exists()
 
 
 def _age() -> float | None:
@@ -53,7 +56,7 @@ async def begin(request: NumberVerificationRequest) -> HttpResponse | None:
             return None
         asked: dict[str, Any] = {"use": Use.REVERIFY, "next_url": here, "user": request.user}
         attempt, url = await flow.begin(request, operator, known.number, **asked)
-        if url is not None and _others(request, attempt).exists():
+        if url is not None and _begun(request).exclude(pk=attempt.pk).exists():
             attempt.delete()  # another page of this session began at the same instant
             return None
     except (NumberVerifyError, DatabaseError) as error:
@@ -64,8 +67,8 @@ async def begin(request: NumberVerificationRequest) -> HttpResponse | None:
     return pages.leave(request, attempt, url, here) if url else None
 
 
-def _others(request: HttpRequest, attempt: VerificationAttempt) -> QuerySet[VerificationAttempt]:
-    """Return the tries of this browser since the last PAUSE, but for ``attempt``."""
-    recent = VerificationAttempt.objects.filter(use=Use.REVERIFY, created_at__gt=timezone.now() - PAUSE / 2)
-    mine = recent.filter(browser_digest=sealing.digest(session.browser_of(request)))  # type: ignore[arg-type]  # bound
-    return mine.exclude(pk=attempt.pk)
+def _begun(request: HttpRequest) -> QuerySet[VerificationAttempt]:
+    """Return the attempts that this browser's pages began in the last PAUSE."""
+    browser = session.browser_of(request) or ""  # which is nobody's
+    recent = VerificationAttempt.objects.filter(use=Use.REVERIFY, created_at__gt=timezone.now() - PAUSE)
+    return recent.filter(browser_digest=sealing.digest(browser))

@@ -68,6 +68,13 @@ def pass_time(phone, seconds):
     known.save()
 
 
+def session_elsewhere(phone):
+    """Return the session as another tab has read it, and may save it later."""
+    known = phone.client.session
+    known.keys()  # reads it
+    return known
+
+
 def is_left_alone(phone, response):
     """Tell whether the page came, with an old proof and nothing asked."""
     return response.content == b"GET False" and phone.sandbox.hops() == []
@@ -203,6 +210,16 @@ class TestFailure:
         pass_time(old, 20)
         assert is_at_operator(old.client.get(HERE), old.sandbox)
 
+    def test_note_of_a_try_that_another_tab_overwrote_changes_nothing_of_that(self, old):
+        elsewhere = session_elsewhere(old)
+        assert is_at_operator(old.client.get(HERE), old.sandbox)
+        elsewhere.save()
+        pass_time(old, 590)
+        assert old.client.get(HERE).content == b"GET False"
+        assert old.client.get(HERE, headers=SCRIPTS[0]).content == b"GET False"
+        pass_time(old, 20)
+        assert is_at_operator(old.client.get(HERE), old.sandbox)
+
     def test_whoever_never_comes_back_is_not_sent_again(self, old):
         assert is_at_operator(old.client.get(HERE), old.sandbox)
         assert old.client.get(HERE).content == b"GET False"
@@ -325,6 +342,22 @@ def test_page_in_flight_comes_where_another_tab_gives_the_session_a_new_key(old)
 
 def test_page_of_a_visitor_stays_cacheable(old):
     assert "Vary" not in Phone(old.sandbox).client.get("/plain/")
+
+
+def test_page_comes_where_another_began_since_it_was_found_due(old):
+    elsewhere, others = session_elsewhere(old), []
+
+    def begin_another(execute, sql, params, many, context):
+        if not others and "INSERT" in sql and "verificationattempt" in sql:
+            others.append("begins")
+            elsewhere.save()  # it had not read what the first noted
+            others.append(old.client.get(HERE, headers=NAVIGATION))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(begin_another):
+        assert old.client.get(HERE, headers=NAVIGATION).content == b"GET False"
+    assert is_at_operator(others[1], old.sandbox)
+    assert VerificationAttempt.objects.filter(use="reverify").count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
