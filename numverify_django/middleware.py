@@ -49,33 +49,41 @@ class NumberVerificationMiddleware:
         return await arun(_asked_again(request)) if _may_ask(request) else None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer StepUpRequired: log in, confirm on our page, or go to the operator at once."""
-        if not isinstance(exception, StepUpRequired):
-            return None
-        try:
-            return pages.guard(self._answer(request))
-        except NumberVerifyError as error:
-            return pages.guard(pages.show_refusal(request, error, request.get_full_path()))
+        """Answer StepUpRequired; Django tells of what a view raised alone, and in a thread."""
+        return step_up(request) if isinstance(exception, StepUpRequired) else None
 
-    def _answer(self, request: HttpRequest) -> HttpResponse:
-        if navigation.is_script(request) or not navigation.is_page(request):
-            return _told(request)
-        here = request.get_full_path()
-        if not request.user.is_authenticated:
-            return redirect_to_login(here)
-        return run(self._confirm(request, here))  # Django does so in a thread
 
-    async def _confirm(self, request: HttpRequest, here: str) -> HttpResponse:
-        if request.method not in SAFE:
-            session.note_once(request, stopped=True)
-            form_url = _referring_page(request, here)
-            return HttpResponseRedirect(_confirm_url(pages.with_next(reverse("numverify:again"), form_url)))
-        own = session.own(request.user)
-        if request.method != "GET" or own is None or navigation.is_led_here(request) or _has_own_page(request):
-            return HttpResponseRedirect(_confirm_url(here))
-        user: AbstractBaseUser = request.user  # type: ignore[assignment]  # who has a number
-        attempt, url = await flow.begin(request, own.operator, own.number, use=Use.STEP_UP, next_url=here, user=user)
-        return pages.leave(request, attempt, url, here)
+def step_up(request: HttpRequest) -> HttpResponse:
+    """Return what StepUpRequired is answered with: log in, confirm on our page, or go to the operator at once.
+
+    For a middleware of the site's, which stands after ours: what that raises is Django's own 403.
+    """
+    try:
+        return pages.guard(_asked_now(request))
+    except NumberVerifyError as error:
+        return pages.guard(pages.show_refusal(request, error, request.get_full_path()))
+
+
+def _asked_now(request: HttpRequest) -> HttpResponse:
+    if navigation.is_script(request) or not navigation.is_page(request):
+        return _told(request)
+    here = request.get_full_path()
+    if not request.user.is_authenticated:
+        return redirect_to_login(here)
+    return run(_confirm(request, here))
+
+
+async def _confirm(request: HttpRequest, here: str) -> HttpResponse:
+    if request.method not in SAFE:
+        session.note_once(request, stopped=True)
+        form_url = _referring_page(request, here)
+        return HttpResponseRedirect(_confirm_url(pages.with_next(reverse("numverify:again"), form_url)))
+    own = session.own(request.user)
+    if request.method != "GET" or own is None or navigation.is_led_here(request) or _has_own_page(request):
+        return HttpResponseRedirect(_confirm_url(here))
+    user: AbstractBaseUser = request.user  # type: ignore[assignment]  # who has a number
+    attempt, url = await flow.begin(request, own.operator, own.number, use=Use.STEP_UP, next_url=here, user=user)
+    return pages.leave(request, attempt, url, here)
 
 
 def _may_ask(request: HttpRequest) -> bool:

@@ -6,17 +6,27 @@ import sys
 from types import ModuleType
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured
+from asgiref.sync import sync_to_async
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.http import HttpResponse
 from django.template import engines
+from django.test import Client
 from django.urls import include, path
+from django.utils.decorators import async_only_middleware
 from docutils import nodes
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
+from numverify_django.middleware import step_up
 from numverify_django.models import Use
 from numverify_django.reverify import PAUSE
+from numverify_django.session import StepUpRequired
 
+from .asgi import LoopClient
 from .conftest import HOST
 from .test_docs import read
 from .test_login import GOOD
+from .test_middleware import NAVIGATION, is_at_operator
 from .test_session import grow_old
 
 PAGE = read("docs/step-up.rst")
@@ -43,10 +53,41 @@ def load(name):
     return module
 
 
-views, api = load("views"), load("api")
+class RaisingView(APIView):
+    def get(self, request):
+        if not request.number_verification.is_fresh(300):
+            raise StepUpRequired(300)
+        return Response("paid")
+
+
+class DenyingView(APIView):
+    def get(self, request):
+        raise PermissionDenied("in its own words")
+
+
+@async_only_middleware
+def guard_in_loop(get_response):
+    """Do in a coroutine, before a view is known, what the page does in ``process_view``."""
+
+    async def answer(request):
+        known = await request.anumber_verification()
+        if request.path == "/loop/" and not known.is_fresh(300):
+            return await sync_to_async(step_up)(request)
+        return await get_response(request)
+
+    return answer
+
+
+def paid(request):
+    return HttpResponse("paid")
+
+
+views, api, guards = load("views"), load("api"), load("guards")
 GUARDED = {"pay": views.pay, "later": views.pay_later, "class": views.Payment.as_view(), "api": api.Payments.as_view()}
 urlpatterns = [*(path(f"{name}/", view) for name, view in GUARDED.items())]
 urlpatterns += [path("numverify/", include("numverify_django.urls"))]
+urlpatterns += [path("billing/", paid), path("loop/", paid)]
+urlpatterns += [path("raising/", RaisingView.as_view()), path("denying/", DenyingView.as_view())]
 FETCH = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Referer": f"http://{HOST}/cart/", "Accept": "*/*"}
 
 
@@ -61,6 +102,48 @@ def test_view_is_guarded(phone, name):
     url = json.loads(told)["authorization_url"].replace("%2Fcart%2F", "http%3A%2F%2F127.0.0.1%2Fcart%2F")
     assert (answer.status_code, answer.json()) == (403, json.loads(told) | {"authorization_url": url})
     assert answer.headers.get("authorization_url") == (None if name == "api" else url)
+
+
+@pytest.fixture(params=[Client, LoopClient])
+def old(request, phone, settings):
+    """A phone whose proof is older than 300 seconds, before a site with the page's settings, under WSGI and ASGI."""
+    (setting,) = [text for text in blocks("python") if text.startswith("# REST_FRAMEWORK")]
+    exec(setting, names := {})  # noqa: S102
+    settings.REST_FRAMEWORK = names["REST_FRAMEWORK"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{guards.__name__}.GuardedFolder", f"{__name__}.guard_in_loop"]
+    phone.client = request.param(SERVER_NAME=HOST)
+    phone.log_in(GOOD)
+    grow_old(phone, 310)
+    return phone
+
+
+@pytest.mark.parametrize("here", ["/billing/", "/loop/", "/raising/"])
+def test_what_a_middleware_returns_and_an_api_raises_leads_to_the_operator_and_back(old, here):
+    told = old.client.get(here, headers=FETCH)
+    assert (told.status_code, told.json()["authorization_url"]) == (403, told["authorization_url"])
+    started = old.client.get(here, headers=NAVIGATION)
+    assert is_at_operator(started, old.sandbox)
+    assert "no-store" in started["Cache-Control"]
+    assert old.client.get(old.come_back(started))["Location"] == here
+    assert b"paid" in old.client.get(here, headers=FETCH).content
+
+
+def test_middleware_shows_why_nobody_can_be_asked(old, settings):
+    settings.NUMVERIFY = settings.NUMVERIFY | {"RATE_LIMITS": {"session": [1, 3600]}}
+    for here in ("/billing/", "/loop/"):
+        assert old.client.get(here, headers=NAVIGATION).status_code == 429
+
+
+def test_api_refuses_all_else_in_its_own_words(old):
+    answer = old.client.get("/denying/", headers=FETCH)
+    assert (answer.status_code, answer.json()) == (403, {"detail": "in its own words"})
+
+
+def test_api_that_leaves_nothing_to_the_middleware_makes_a_403_of_its_own(phone):
+    phone.log_in(GOOD)
+    grow_old(phone, 310)
+    answer = phone.client.get("/raising/", headers=FETCH)
+    assert (answer.status_code, list(answer.json())) == (403, ["detail"])
 
 
 @pytest.mark.parametrize(("age", "shown"), [(0, True), (310, False)])
