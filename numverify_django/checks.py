@@ -1,6 +1,6 @@
 """System checks: what is wrong or unwise, and what to change."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,8 +10,9 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import DisallowedHost, ImproperlyConfigured
 from django.db.models import EmailField, Field
+from django.http import HttpRequest
 from django.shortcuts import resolve_url
 from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
@@ -20,9 +21,9 @@ from django.utils.module_loading import import_string
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 from mozilla_django_oidc.middleware import SessionRefresh
 
-from . import conf, pages, routing
+from . import conf, pages, policies, routing
 from .backends import NumberVerificationBackend
-from .protocol.profiles import Operator, is_loopback
+from .protocol.profiles import Operator, is_loopback, origin
 
 MIDDLEWARE = "numverify_django.middleware.NumberVerificationMiddleware"
 USERNAME_LENGTH = 32
@@ -202,19 +203,32 @@ def _is_without_its_app(name: str, app: str) -> bool:
 
 
 def _check_callbacks(operators: Iterable[Operator]) -> Iterator[CheckMessage]:
-    """Report an operator that is to answer where only another may (RFC 9700 4.4.2.2)."""
+    """Report an operator that is to answer where only another may (RFC 9700 4.4.2.2), or where this site does not."""
     for operator in operators:
+        where = f"NUMVERIFY['OPERATORS']['{operator.name}']['REDIRECT_URI']"
         others = [other.name for other in operators if other is not operator]
         taken = [name for name in others if _answers_at_callback_of(name, operator)]
         if taken:
-            where = f"NUMVERIFY['OPERATORS']['{operator.name}']['REDIRECT_URI']"
             hint = f"Let it end in callback/ or in callback/{operator.name}/, and register that with the operator."
             yield Error(f"{where} is the callback of '{taken[0]}'.", hint=hint, id="numverify.E034")
+        if operator.redirect_uri and _is_refused(urlsplit(operator.redirect_uri).netloc):
+            hint = "Add its host to ALLOWED_HOSTS, unless a proxy changes it on the way: each callback is a 400."
+            yield Warning(f"{where} is at a host that ALLOWED_HOSTS refuses.", hint=hint, id="numverify.W035")
+
+
+def _is_refused(host: str) -> bool:
+    """Tell whether Django refuses requests to ``host``."""
+    request = HttpRequest()
+    request.META["HTTP_HOST"] = host
+    try:
+        return not request.get_host()
+    except DisallowedHost:
+        return True
 
 
 @register(Tags.security)
 def check_sessions(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
-    """Report session settings that lose or replay logins."""
+    """Report settings of sessions, and of cookies, that lose or replay logins."""
     found: list[CheckMessage] = []
     if str(django_settings.SESSION_COOKIE_SAMESITE).lower() == "strict":
         hint = "Logins work, with one more page on the way back. SESSION_COOKIE_SAMESITE = 'Lax' needs none."
@@ -222,32 +236,50 @@ def check_sessions(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]
     if django_settings.SESSION_ENGINE == "django.contrib.sessions.backends.signed_cookies":
         hint = "Set SESSION_ENGINE to one on the server: a signed cookie that was copied outlives logging out."
         found.append(Warning("Sessions are kept in signed cookies.", hint=hint, id="numverify.W021"))
-    return found
+    return [*found, *_check_cookies()]
+
+
+def _check_cookies() -> Iterator[CheckMessage]:
+    """Warn of cookies that browsers do not send to our URLs (RFC 6265 5.1.4)."""
+    for name in ("SESSION_COOKIE_PATH", "CSRF_COOKIE_PATH"):
+        reached = (getattr(django_settings, name) or "").rstrip("/") + "/"
+        missed = [path for path in _callbacks() if not path.startswith(reached)]
+        if missed:
+            hint = f"Set {name} to '/', or, for a site that lives there, FORCE_SCRIPT_NAME to the same path."
+            yield Warning(f"{name} does not cover {missed[0]}: no login works.", hint=hint, id="numverify.W036")
+
+
+def _callbacks() -> list[str]:
+    """Return the paths to which operators lead back, as far as the settings say; none where our URLs are missing."""
+    try:
+        own = reverse("numverify:callback")
+    except NoReverseMatch:  # E023 says so
+        return []
+    told = [urlsplit(operator.redirect_uri).path for operator in _operators() if operator.redirect_uri]
+    return told or [own]
 
 
 @register(Tags.security)
 def check_policy(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
-    """Report a Content-Security-Policy under which browsers do not follow the login's form to the operator."""
-    if conf.problems() or conf.get().redirect_mode != "redirect" or not any(map(_keeps_forms, _policies())):
-        return []
-    hint = "Set NUMVERIFY['REDIRECT_MODE'] to 'interstitial', or add the operators' origins to form-action."
-    text = "The Content-Security-Policy lets forms lead to this site alone, and the login's leads on to the operator."
-    return [Warning(text, hint=hint, id="numverify.W032")]
+    """Report a Content-Security-Policy under which browsers do not send the login's form, or not on to the operator."""
+    found: list[CheckMessage] = []
+    for sources in [] if conf.problems() else policies.form_sources():
+        missing = policies.lacking(sources, _goals())
+        if missing:
+            hint = f"Add {', '.join(missing)} to form-action."
+            if missing != [policies.SELF]:
+                hint = f"{hint} Or set NUMVERIFY['REDIRECT_MODE'] to 'interstitial': then 'self' is enough."
+            text = f"The Content-Security-Policy keeps the login's form from {', '.join(missing)}."
+            found.append(Warning(text, hint=hint, id="numverify.W032"))
+    return found
 
 
-def _policies() -> Iterator[Mapping[str, Any]]:
-    """Yield what Django (6.0) and django-csp (4.0) send as the policy of every page: a dict of directives."""
-    if "django.middleware.csp.ContentSecurityPolicyMiddleware" in django_settings.MIDDLEWARE:
-        yield getattr(django_settings, "SECURE_CSP", None) or {}
-    configured = getattr(django_settings, "CONTENT_SECURITY_POLICY", None) or {}
-    if "csp.middleware.CSPMiddleware" in django_settings.MIDDLEWARE and not configured.get("EXCLUDE_URL_PREFIXES"):
-        yield configured.get("DIRECTIVES") or {}
-
-
-def _keeps_forms(policy: Mapping[str, Any]) -> bool:
-    allowed = policy.get("form-action")
-    allowed = [allowed] if isinstance(allowed, str) else allowed
-    return isinstance(allowed, list | tuple | set) and set(allowed) == {"'self'"}
+def _goals() -> list[str]:
+    """Return where the login's form leads: to this site and, unless a page is between, on to the operators."""
+    if conf.get().redirect_mode != "redirect":
+        return [policies.SELF]
+    urls = [operator.authorization_endpoint or operator.issuer or "" for operator in _operators()]
+    return [policies.SELF, *(dict.fromkeys("://".join(origin(url)) for url in urls) or [policies.ELSEWHERE])]
 
 
 @register(Tags.security)

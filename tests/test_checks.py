@@ -92,10 +92,25 @@ CLOSED = {
     "MIDDLEWARE": [*good.MIDDLEWARE, "csp.middleware.CSPMiddleware"],
     "CONTENT_SECURITY_POLICY": forms("'self'"),
 }
+ISSUER = "https://opengateway.telefonica.com"  # of the profile
+CALLBACK = {"REDIRECT_URI": "https://www.site.example/numverify/callback/"}
 CLOSED_BY_DJANGO = {
     "MIDDLEWARE": [*good.MIDDLEWARE, "django.middleware.csp.ContentSecurityPolicyMiddleware"],
     "SECURE_CSP": {"form-action": "'self'"},
 }
+
+
+def closed(*allowed):
+    """Return the settings of a site whose forms may lead to these sources."""
+    return CLOSED | {"CONTENT_SECURITY_POLICY": forms(*allowed)}
+
+
+def some_operators():
+    """Return what a callable in OPERATORS does (never called here)."""
+
+
+ON_A_PAGE = numverify(REDIRECT_MODE="interstitial")
+ASKED = numverify(OPERATORS=some_operators)
 
 
 @pytest.fixture(autouse=True)
@@ -180,8 +195,16 @@ CASES = [
     Case("E030", "MIDDLEWARE", {"MIDDLEWARE": [*good.MIDDLEWARE, STOCK_REFRESH]}, {"MIDDLEWARE": REFRESHED}),
     Case("E031", "OIDC_DRF_AUTH_BACKEND", {"ROOT_URLCONF": "tests.urls_sso"}, {"OIDC_DRF_AUTH_BACKEND": OTHER}),
     Case("W032", "REDIRECT_MODE", CLOSED, numverify(REDIRECT_MODE="interstitial")),
-    Case("W032", "form-action", CLOSED, {"CONTENT_SECURITY_POLICY": forms("'self'", "https://operator.example")}),
+    Case("W032", "form-action", CLOSED, {"CONTENT_SECURITY_POLICY": forms("'self'", ISSUER)}),
     Case("W032", "form-action", CLOSED_BY_DJANGO, {"SECURE_CSP": {"form-action": ["'self'", "https:"]}}),
+    Case("W032", "'self'", closed("'none'"), closed("'self'", ISSUER)),
+    Case("W032", "'self'", closed("'none'") | ON_A_PAGE, closed("'self'") | ON_A_PAGE),
+    Case("W032", "'self'", closed(ISSUER), closed("'self'", ISSUER)),
+    Case("W032", ISSUER, closed("'self'", "https://pay.example"), closed("'self'", "https://*.telefonica.com")),
+    Case("W032", "operators' origins", closed("'self'") | ASKED, closed("'self'", "https:") | ASKED),
+    Case("W035", "ALLOWED_HOSTS", numverify(CALLBACK), {"ALLOWED_HOSTS": [".site.example"]}),
+    Case("W036", "SESSION_COOKIE_PATH", {"SESSION_COOKIE_PATH": "/app/"}, {"SESSION_COOKIE_PATH": "/numverify"}),
+    Case("W036", "CSRF_COOKIE_PATH", {"CSRF_COOKIE_PATH": "/num"}, {"CSRF_COOKIE_PATH": "/"}),
     Case(
         "W021", "SESSION_ENGINE", {"SESSION_ENGINE": f"{SESSIONS}.signed_cookies"}, {"SESSION_ENGINE": f"{SESSIONS}.db"}
     ),
@@ -401,6 +424,14 @@ def test_templates_that_are_not_found_are_told(site, settings):
 
 
 OPEN = {
+    "named": closed("'self'", ISSUER),
+    "named with its port and a path": closed("'self' HTTPS://opengateway.telefonica.com:443/authorize"),
+    "named without a scheme": closed("'self'", "opengateway.telefonica.com:*"),
+    "of any host": closed("*"),
+    "of any host with TLS": closed("https:"),
+    "this site by its name": closed("127.0.0.1", ISSUER) | {"ALLOWED_HOSTS": ["127.0.0.1"]},
+    "this site by its domain": closed("site.example", ISSUER) | {"ALLOWED_HOSTS": [".site.example"]},
+    "a page between": closed("'self'") | ON_A_PAGE,
     "not sent": CLOSED | {"MIDDLEWARE": good.MIDDLEWARE},
     "silent": CLOSED | {"CONTENT_SECURITY_POLICY": {"DIRECTIVES": {"default-src": ["'self'"]}}},
     "sparing some pages": CLOSED | {"CONTENT_SECURITY_POLICY": forms("'self'") | {"EXCLUDE_URL_PREFIXES": ["/x"]}},
@@ -415,19 +446,19 @@ def test_policy_that_stops_no_form_is_not_warned_of(site, changed):
     assert ids() == []
 
 
-CALLBACK = "https://site.example/numverify/callback/"
+HERE = "https://127.0.0.1/numverify/callback/"
 ABSENT = {"ID_TOKEN": "absent"}
 
 
 @pytest.mark.parametrize(
     ("first", "second", "found"),
     [
-        (ABSENT | {"REDIRECT_URI": f"{CALLBACK}movil/"}, {}, ["W006"]),
-        (ABSENT, {"REDIRECT_URI": f"{CALLBACK}other/"}, ["W006"]),
-        (ABSENT | {"REDIRECT_URI": CALLBACK}, {}, ["W006", "W009"]),
-        ({"REDIRECT_URI": f"{CALLBACK}other/"}, {}, ["E034"]),
-        ({"REDIRECT_URI": f"{CALLBACK}other/"}, {"REDIRECT_URI": f"{CALLBACK}movil/"}, ["E034", "E034"]),
-        ({"REDIRECT_URI": f"{CALLBACK}movil/"}, {"REDIRECT_URI": f"{CALLBACK}other/"}, []),
+        (ABSENT | {"REDIRECT_URI": f"{HERE}movil/"}, {}, ["W006"]),
+        (ABSENT, {"REDIRECT_URI": f"{HERE}other/"}, ["W006"]),
+        (ABSENT | {"REDIRECT_URI": HERE}, {}, ["W006", "W009"]),
+        ({"REDIRECT_URI": f"{HERE}other/"}, {}, ["E034"]),
+        ({"REDIRECT_URI": f"{HERE}other/"}, {"REDIRECT_URI": f"{HERE}movil/"}, ["E034", "E034"]),
+        ({"REDIRECT_URI": f"{HERE}movil/"}, {"REDIRECT_URI": f"{HERE}other/"}, []),
     ],
     ids=["own", "the other's own", "of all", "of the other", "swapped", "each its own"],
 )
@@ -436,8 +467,41 @@ def test_callbacks_tell_operators_apart(site, settings, first, second, found):
     assert sorted(ids()) == found
 
 
+@pytest.mark.parametrize(
+    "place", ["https://opengateway.telefonica.com:8443", "http://telefonica.com", "'unsafe-inline'"]
+)
+def test_policy_that_names_almost_the_operator_is_warned_of(site, place):
+    site(closed("'self'", place))
+    assert ids() == ["W032"]
+
+
+def test_policy_of_another_scheme_is_warned_of(site):
+    site(closed("'self'", "https:") | numverify(SANDBOX))
+    assert ids(deploy=False) == ["W032"]
+
+
+def test_endpoint_of_the_settings_is_where_a_form_leads(site):
+    endpoints = {"AUTHORIZATION_ENDPOINT": "https://login.example/a", "TOKEN_ENDPOINT": "https://login.example/t"}
+    site(closed("'self'", ISSUER) | numverify(endpoints))
+    assert [message.msg for message in reported()] == [
+        "The Content-Security-Policy keeps the login's form from https://login.example."
+    ]
+
+
+@pytest.mark.parametrize(("host", "found"), [("localhost", []), ("www.site.example", ["W035"])])
+def test_site_in_development_takes_the_hosts_that_django_takes(site, host, found):
+    site(numverify({"REDIRECT_URI": f"https://{host}/numverify/callback/"}) | {"ALLOWED_HOSTS": [], "DEBUG": True})
+    assert ids() == found
+
+
+def test_path_of_a_site_is_what_its_callbacks_say(site):
+    uri = "https://127.0.0.1/club/numverify/callback/"
+    site(numverify({"REDIRECT_URI": uri}) | {"SESSION_COOKIE_PATH": "/club/", "CSRF_COOKIE_PATH": "/club"})
+    assert ids() == []
+
+
 def test_callbacks_of_a_site_without_our_urls_crash_no_check(site, settings):
     settings.ROOT_URLCONF = "django.contrib.auth.urls"
-    operators = {"movil": OPERATOR | {"REDIRECT_URI": f"{CALLBACK}movil/"}, "other": OPERATOR | ABSENT}
+    operators = {"movil": OPERATOR | {"REDIRECT_URI": f"{HERE}movil/"}, "other": OPERATOR | ABSENT}
     settings.NUMVERIFY = CAREFUL | {"OPERATORS": operators}
     assert "E023" in ids()

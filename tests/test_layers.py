@@ -41,6 +41,7 @@ RANKS = {
     "rollup": 7,
     "person": 7,
     "navigation": 7,
+    "policies": 3,
     "pages": 8,
     "flow": 8,
     "uses": 9,
