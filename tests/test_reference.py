@@ -94,16 +94,29 @@ def test_signals_are_all_there():
 PACKAGE = Path(numverify_django.__file__).parent
 
 
+def reached(name, functions, seen=frozenset()):
+    """Return the names of the ``functions`` of a module that a call of ``name`` may come to."""
+    named = {node.id for node in ast.walk(functions[name]) if isinstance(node, ast.Name)}
+    seen = seen | {name}
+    for other in named & functions.keys() - seen:
+        seen = reached(other, functions, seen)
+    return seen
+
+
+def codes(function):
+    return re.findall(r"'(?:numverify\.)?([EW]\d{3})'", ast.unparse(function))
+
+
 def raised():
     """Return the code of each check in the sources (E001), and whether ``check --deploy`` alone makes it."""
-    found = {}
-    for path in [PACKAGE / "conf.py", PACKAGE / "checks.py", *PACKAGE.glob("contrib/*/checks.py")]:
-        functions = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
-        deploy = {"_check_operator"}  # which check_choices calls
-        for function in functions:
-            is_deploy = function.name in deploy or "deploy=True" in "".join(map(ast.unparse, function.decorator_list))
-            codes = re.findall(r"'(?:numverify\.)?([EW]\d{3})'", ast.unparse(function))
-            found |= dict.fromkeys(codes, is_deploy)
+    found = dict.fromkeys(codes(ast.parse((PACKAGE / "conf.py").read_text())), False)  # which check_settings tells
+    for path in [PACKAGE / "checks.py", *PACKAGE.glob("contrib/*/checks.py")]:
+        functions = {node.name: node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+        for name, function in functions.items():
+            registered = "".join(map(ast.unparse, function.decorator_list))
+            for other in reached(name, functions) if registered.startswith("register(") else ():
+                for code in codes(functions[other]):
+                    found[code] = found.get(code, True) and "deploy=True" in registered
     return found
 
 
