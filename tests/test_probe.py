@@ -28,8 +28,8 @@ PROFILES += ["camara-v0", "camara-v1", "camara-v2"]
 ASKED = ["discovery", "jwks", "authorize", "token"]
 URI = f"https://{HOST}/numverify/callback/"
 TYPICAL = [
-    *("discovery", "endpoints", "keys", "ID token", "client authentication", "PKCE", "scopes"),
-    *("iss in the callback", "clock", "redirect URI", "authorization request", "client at the token endpoint"),
+    *("discovery", "endpoints", "keys", "ID token", "client authentication", "PKCE", "scopes to verify"),
+    *("iss in the callback", "clock", "redirect URI", "authorization to verify", "client at the token endpoint"),
 ]
 PEM = private_pem(private_key("RS256"))
 SECRET = "the-client-secret-of-the-site"
@@ -130,13 +130,47 @@ def test_every_dialect_of_the_sandbox_is_right(configure, profile, operation):
     assert [row.what for row in probe.rows.values() if row.verdict == "unknown"] == unknown
 
 
+def test_operator_that_shares_is_tried_with_the_scopes_of_a_typed_number_too(configure, sandbox):
+    configure(OPERATION="share")
+    probe = Probe()
+    assert [row.told.rpartition(" ")[2] for what, row in probe.rows.items() if what.startswith("scopes")] == [
+        "number-verification:verify",
+        "number-verification:read",
+    ]
+    assert [what for what in probe.rows if what.startswith("authorization")] == [
+        "authorization to verify",
+        "authorization to share",
+    ]
+    assert sandbox.hops() == ["discovery", "jwks", "authorize", "authorize", "token"]
+
+
+DIFFERING = {  # what the operator leads back with for one of the two, and what is wrong then
+    "scopes": ({"code": ..., "error": "invalid_scope"}, ["scopes to {}", "authorization to {}"]),
+    "iss": ({"iss": "https://other.example"}, ["iss in the callback"]),
+    "state": ({"state": "another"}, ["authorization to {}"]),
+}
+
+
+@pytest.mark.parametrize("operation", ["verify", "share"])
+@pytest.mark.parametrize(("changed", "wrong"), DIFFERING.values(), ids=DIFFERING)
+def test_each_operation_is_judged_by_its_own_answer(hostile, settings, operation, changed, wrong):
+    configure_for(settings, hostile, OPERATION="share")
+    end = {"verify": ":verify", "share": ":read"}[operation]
+
+    def authorize(operator, received):
+        return lead_back(**changed if received.query["scope"].endswith(end) else {})(operator, received)
+
+    hostile.authorize = authorize
+    assert Probe().wrong == [what.format(operation) for what in wrong]
+
+
 def test_operator_without_a_document_is_asked_what_can_be_asked(configure, sandbox):
     place = {"AUTHORIZATION_ENDPOINT": f"{sandbox.url}/authorize", "TOKEN_ENDPOINT": f"{sandbox.url}/token"}
     sandbox.set(fault={"endpoint": "discovery", "status": 404})
     configure(**place, JWKS_URI=f"{sandbox.url}/jwks")
     probe = Probe()
     assert probe.wrong == ["discovery"]
-    assert [probe.verdict(what) for what in ("keys", "authorization request", "client at the token endpoint")] == [
+    assert [probe.verdict(what) for what in ("keys", "authorization to verify", "client at the token endpoint")] == [
         "right"
     ] * 3
     assert [probe.verdict(what) for what in ("ID token", "client authentication", "PKCE")] == ["unknown"] * 3
@@ -178,6 +212,7 @@ def test_key_of_the_client_is_right(configure, sandbox):
 METHODS, ASSERTIONS = "token_endpoint_auth_methods_supported", "token_endpoint_auth_signing_alg_values_supported"
 SIGNING = {"PRIVATE_KEY": PEM, "KEY_ID": "unregistered"}
 GATEWAY = {"TOKEN_ENDPOINT": "{}/apigateway/token"}
+NOT_SHARED = {"OPERATION": "share", "SCOPES": ["openid", "dpv:Nonsense-1"]}
 SETTINGS = {  # keys of the operator, members of its document, what is wrong then, and a word of the remedy
     "issuer": ({}, {"issuer": "https://other.example"}, "discovery", "Set ISSUER to 'https://other.example'"),
     "no endpoint": ({}, {"token_endpoint": ...}, "discovery", "set the endpoints"),
@@ -190,10 +225,12 @@ SETTINGS = {  # keys of the operator, members of its document, what is wrong the
     "assertion": (SIGNING, {ASSERTIONS: ["EdDSA"]}, "client assertion", "Set ASSERTION_ALG to one"),
     "no PKCE": ({"PKCE": False}, {}, "PKCE", "Set PKCE to True"),
     "PKCE": ({}, {"code_challenge_methods_supported": ["plain"]}, "PKCE", "set PKCE to False"),
-    "scope": ({"SCOPES": ["openid", "dpv:Nonsense-1"]}, {}, "scopes", "which scopes your client has"),
-    "scope, too": ({"SCOPES": ["openid", "dpv:Nonsense-1"]}, {}, "authorization request", "See the scopes."),
+    "scope": ({"SCOPES": ["openid", "dpv:Nonsense-1"]}, {}, "scopes to verify", "which scopes your client has"),
+    "scope, too": ({"SCOPES": ["openid", "dpv:Nonsense-1"]}, {}, "authorization to verify", "See the scopes."),
+    "scope to share": (NOT_SHARED, {}, "scopes to share", "which scopes your client has"),
+    "scope to share, too": (NOT_SHARED, {}, "authorization to share", "See the scopes."),
     "iss": ({"RESPONSE_ISS": False}, {}, "iss in the callback", "Remove RESPONSE_ISS"),
-    "client": ({"CLIENT_ID": "nobody"}, {}, "authorization request", f"register this redirect URI: {URI}"),
+    "client": ({"CLIENT_ID": "nobody"}, {}, "authorization to verify", f"register this redirect URI: {URI}"),
     "client, too": ({"CLIENT_ID": "nobody"}, {}, "client at the token endpoint", "Correct CLIENT_ID"),
     "secret": ({"CLIENT_SECRET": "wrong"}, {}, "client at the token endpoint", "or CLIENT_SECRET."),
     "key": (
@@ -239,13 +276,13 @@ def test_redirect_uri_of_its_own_is_right(configure):
 
 def test_redirect_uri_that_this_site_has_not_may_be_a_proxys(configure):
     probe = Probe("--redirect-uri", f"https://{HOST}/elsewhere/")
-    assert (probe.verdict("redirect URI"), probe.verdict("authorization request")) == ("unknown", "right")
+    assert (probe.verdict("redirect URI"), probe.verdict("authorization to verify")) == ("unknown", "right")
 
 
 def test_redirect_uri_that_the_operator_does_not_know_is_wrong(configure):
     probe = Probe("--redirect-uri", "https://site.example/numverify/callback/")
-    assert probe.wrong == ["authorization request"]
-    assert probe.rows["authorization request"].told == "refused with 400, not led back"
+    assert probe.wrong == ["authorization to verify"]
+    assert probe.rows["authorization to verify"].told == "refused with 400, not led back"
 
 
 # What is wrong: the operator
@@ -261,16 +298,16 @@ BACK = {  # what it leads back with -> the verdict
 def test_error_that_it_leads_back_with_is_read(configure, sandbox, error, verdict):
     sandbox.set(fault={"endpoint": "authorize", "error": error})
     probe = Probe()
-    row = probe.rows["authorization request"]
+    row = probe.rows["authorization to verify"]
     assert (row.verdict, bool(row.remedy)) == (verdict, verdict == "wrong")
     otherwise = "right" if verdict == "right" else "unknown"  # the sandbox does not list purposes
-    assert probe.verdict("scopes") == ("wrong" if error == "invalid_scope" else otherwise)
+    assert probe.verdict("scopes to verify") == ("wrong" if error == "invalid_scope" else otherwise)
 
 
 def test_invalid_request_may_be_for_want_of_a_number(configure, sandbox):
     configure(LOGIN_HINT="tel")
     sandbox.set(fault={"endpoint": "authorize", "error": "invalid_request"})
-    assert Probe().verdict("authorization request") == "unknown"
+    assert Probe().verdict("authorization to verify") == "unknown"
 
 
 def answer(status, headers=(), body=b""):
@@ -308,7 +345,10 @@ AUTHORIZE = {
 def test_answer_to_the_authorization_request_is_read(hostile, authorize, verdict):
     hostile.authorize = authorize
     probe = Probe()
-    assert (probe.verdict("authorization request"), probe.verdict("client at the token endpoint")) == (verdict, "right")
+    assert (probe.verdict("authorization to verify"), probe.verdict("client at the token endpoint")) == (
+        verdict,
+        "right",
+    )
 
 
 def told(status, error=None, **body):
@@ -425,7 +465,7 @@ def test_operator_that_is_not_there_is_told_once(configure, free_port):
     configure(ISSUER=place, API_ROOT=place)
     probe = Probe()
     assert probe.wrong == ["discovery"]
-    assert [probe.verdict(what) for what in ("authorization request", "client at the token endpoint")] == [
+    assert [probe.verdict(what) for what in ("authorization to verify", "client at the token endpoint")] == [
         "unknown"
     ] * 2
 
@@ -572,5 +612,12 @@ def test_help_says_beforehand_what_is_asked():
 def test_every_row_is_seen_right_and_wrong():
     """The cases above have a wrong one for each row of the table; test_sandbox_is_right and TLS have the right ones."""
     wrong = {case[2] for case in SETTINGS.values()} | {"TLS", "clock", "redirect URI", "told from the others"}
-    assert wrong == {*TYPICAL, "client assertion", "TLS", "told from the others"}
+    assert wrong == {
+        *TYPICAL,
+        "scopes to share",
+        "authorization to share",
+        "client assertion",
+        "TLS",
+        "told from the others",
+    }
     assert len(rows.LOOKS) == len(wrong)

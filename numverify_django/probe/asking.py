@@ -34,7 +34,7 @@ class Findings(Secret):
     document: dict[str, Any] | None = field(default=None, repr=False)  # of discovery
     metadata: Metadata | None = None
     keys: jose.KeySet | None = None
-    state: str = field(default="", repr=False)  # of the authorization request
+    states: dict[str, str] = field(default_factory=dict, repr=False)  # of the authorization requests, by operation
     responses: dict[str, Response] = field(default_factory=dict, repr=False)  # by hop
     errors: dict[str, NumberVerifyError] = field(default_factory=dict)  # by hop
     skews: list[float] = field(default_factory=list)  # seconds by which the operator's clock is ahead of ours
@@ -71,7 +71,8 @@ def ask(operator: Operator, redirect_uri: str, shares_callback: bool = False) ->
     _learn(found)
     _greet(found)
     if found.metadata is not None:
-        found.finish("authorize", _authorize(found, found.metadata))
+        for operation in operator.operations:
+            found.finish(hop_to(operation), _authorize(found, found.metadata, operation))
         found.finish("token", _spend(found, found.metadata))
     return found
 
@@ -117,14 +118,18 @@ def _greet(found: Findings) -> None:
             found.peers[f"{host}:{port}"] = error
 
 
-def _authorize(found: Findings, metadata: Metadata) -> Generator[Request, Response, None]:
+def hop_to(operation: str) -> str:
+    """Return what the authorization request for ``operation`` is called."""
+    return f"authorize to {operation}"
+
+
+def _authorize(found: Findings, metadata: Metadata, operation: str) -> Generator[Request, Response, None]:
     """Yield an authorization request as of a login, but without a number; where it leads is not followed."""
-    operator = found.operator
     asked = authorization.build_request(
-        operator, metadata, operation=operator.operation, number=None, redirect_uri=found.redirect_uri
+        found.operator, metadata, operation=operation, number=None, redirect_uri=found.redirect_uri
     )
-    found.state = asked.state
-    yield Request("authorize", "GET", asked.url, headers=PAGE)
+    found.states[operation] = asked.state
+    yield Request(hop_to(operation), "GET", asked.url, headers=PAGE)
 
 
 def _spend(found: Findings, metadata: Metadata) -> Generator[Request, Response, None]:

@@ -6,6 +6,8 @@ No text of an operator is shown, but for the names that its public documents off
 import re
 import ssl
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -14,10 +16,10 @@ from django.urls import Resolver404, resolve
 from ..protocol import authorization
 from ..protocol.exceptions import AccessDenied, ConsentRequired, Misconfigured, NotOnMobileNetwork
 from ..protocol.messages import Response
-from ..protocol.profiles import URL
+from ..protocol.profiles import SHARE, URL, VERIFY
 from ..protocol.tokens import ERRORS as TOKEN_ERRORS
 from ..protocol.tokens import LEEWAY
-from .asking import Findings
+from .asking import Findings, hop_to
 
 RIGHT, WRONG, UNKNOWN = "right", "wrong", "unknown"
 PLAIN = re.compile(r"[A-Za-z0-9_.:#-]{1,64}")
@@ -149,46 +151,49 @@ def pkce(found: Findings) -> Row:
     return Row(what, WRONG, "PKCE is False, and the operator offers S256", "Set PKCE to True.")
 
 
-def scopes(found: Findings) -> Row:
+def scopes(found: Findings, operation: str) -> Row | None:
     """Are the scopes asked for offered, or at least taken?"""
-    wanted = found.operator.scope(found.operator.operation).split()
+    tried = authorization_request(found, operation)
+    if tried is None:
+        return None
+    what, wanted = f"scopes to {operation}", found.operator.scope(operation).split()
     offered = _offered(found, "scopes_supported")
     missing = set(wanted) - set(offered or [])
-    if _authorization_error(found) == "invalid_scope":
+    if _authorization_error(found, operation) == "invalid_scope":
         told, remedy = (
             f"refused: {' '.join(wanted)}",
             "Ask the operator which scopes your client has; set SCOPES or PURPOSE.",
         )
-        return Row("scopes", WRONG, told, remedy)
+        return Row(what, WRONG, told, remedy)
     if not missing:
-        return Row("scopes", RIGHT, "offered: " + " ".join(wanted))
-    if authorization_request(found).verdict == RIGHT:
-        return Row("scopes", RIGHT, "taken: " + " ".join(wanted))
+        return Row(what, RIGHT, "offered: " + " ".join(wanted))
+    if tried.verdict == RIGHT:
+        return Row(what, RIGHT, "taken: " + " ".join(wanted))
     told = "the operator does not say which it takes" if offered is None else "not among those offered"
-    return Row("scopes", UNKNOWN, f"{told}: {' '.join(sorted(missing))}", "Ask the operator.")
+    return Row(what, UNKNOWN, f"{told}: {' '.join(sorted(missing))}", "Ask the operator.")
 
 
 def response_issuer(found: Findings) -> Row:
     """Is ``iss`` asked for where it is sent, and is it the operator's? (RFC 9207)"""
     what, operator = "iss in the callback", found.operator
     is_announced = (found.document or {}).get("authorization_response_iss_parameter_supported") is True
-    came = _answer(found)
-    sent = came.get("iss") if came else None
-    if sent is not None and sent != [operator.issuer]:
+    answers = [_answer(found, operation) for operation in operator.operations]
+    sent = [answer.get("iss") for answer in answers if answer]
+    if any(issuer not in (None, [operator.issuer]) for issuer in sent):
         return Row(
             what, WRONG, "the operator sends another than ISSUER", "Set ISSUER to exactly what the operator sends."
         )
-    if operator.response_iss is False and (is_announced or sent):
+    if operator.response_iss is False and (is_announced or any(sent)):
         return Row(what, WRONG, "RESPONSE_ISS is False, and the operator has it", "Remove RESPONSE_ISS.")
-    if came and sent is None and (operator.response_iss or is_announced):
+    if None in sent and (operator.response_iss or is_announced):
         return Row(
             what,
             WRONG,
             "it is required, and was not sent",
             "Ask the operator; if it must be, set RESPONSE_ISS to False.",
         )
-    if sent or is_announced:
-        return Row(what, RIGHT, "sent, and the operator's" if sent else "announced, and looked for")
+    if any(sent) or is_announced:
+        return Row(what, RIGHT, "sent, and the operator's" if any(sent) else "announced, and looked for")
     return Row(what, UNKNOWN, "nothing says whether the operator sends it")
 
 
@@ -229,26 +234,28 @@ def callback(found: Findings) -> Row:
     return Row(what, WRONG, f"{uri} is another page of this site", "Set REDIRECT_URI to the callback of this site.")
 
 
-def authorization_request(found: Findings) -> Row:
+def authorization_request(found: Findings, operation: str) -> Row | None:
     """Does the operator know our client, redirect URI and scopes? It sees no SIM here, and may say just that."""
-    what, response = "authorization request", found.responses.get("authorize")
+    if operation not in found.operator.operations:
+        return None
+    what, response = f"authorization to {operation}", found.responses.get(hop_to(operation))
     if response is None or response.status == 429 or response.status >= 500:
-        return _unasked(what, found, "authorize")
+        return _unasked(what, found, hop_to(operation))
     if response.status >= 400:
         remedy = f"Correct CLIENT_ID, and register this redirect URI: {found.redirect_uri}"
         return Row(what, WRONG, f"refused with {response.status}, not led back", remedy)
-    answer = _answer(found)
+    answer = _answer(found, operation)
     if answer is None:
         told = "led elsewhere first" if response.status >= 300 else "answered by a page of the operator's own"
         remedy = f"See it on a phone. It may not know CLIENT_ID or this redirect URI: {found.redirect_uri}"
         return Row(what, UNKNOWN, told, remedy)
-    if answer.get("state") != [found.state]:
+    if answer.get("state") != [found.states[operation]]:
         return Row(what, WRONG, "led back without our state", "Ask the operator: RFC 6749 4.1.2 demands it.")
-    return _led_back(what, found, answer)
+    return _led_back(what, found, operation, answer)
 
 
-def _led_back(what: str, found: Findings, answer: dict[str, list[str]]) -> Row:
-    error = _authorization_error(found)
+def _led_back(what: str, found: Findings, operation: str, answer: dict[str, list[str]]) -> Row:
+    error = _authorization_error(found, operation)
     kind = authorization.ERRORS.get(error)
     if not error and "code" in answer:
         return Row(what, RIGHT, "led back with a code, which is not used")
@@ -291,9 +298,12 @@ def _refused(what: str, found: Findings, response: Response, error: str | None) 
     return Row(what, UNKNOWN, told, "A 401 would be about the client: log in with a phone.")
 
 
-LOOKS = (
-    *(discovery, tls, endpoints, keys, id_token_algorithm, client_authentication, assertion_algorithm, pkce, scopes),
-    *(response_issuer, telling_apart, clock, callback, authorization_request, client),
+LOOKS: tuple[Callable[[Findings], Row | None], ...] = (
+    *(discovery, tls, endpoints, keys, id_token_algorithm, client_authentication, assertion_algorithm, pkce),
+    *(partial(scopes, operation=operation) for operation in (VERIFY, SHARE)),
+    *(response_issuer, telling_apart, clock, callback),
+    *(partial(authorization_request, operation=operation) for operation in (VERIFY, SHARE)),
+    client,
 )
 
 
@@ -313,17 +323,17 @@ def _compared(what: str, key: str, value: str, offered: list[str] | None) -> Row
     return Row(what, WRONG, told, f"Set {key} to one that it offers, or ask the operator to allow this one.")
 
 
-def _answer(found: Findings) -> dict[str, list[str]] | None:
+def _answer(found: Findings, operation: str) -> dict[str, list[str]] | None:
     """Return the parameters with which the browser would be led back to us, or None."""
-    response = found.responses.get("authorize")
+    response = found.responses.get(hop_to(operation))
     if response is None or not 300 <= response.status < 400:
         return None
     place, _, query = response.headers.get("location", "").partition("?")
     return parse_qs(query) if place == found.redirect_uri.partition("?")[0] else None
 
 
-def _authorization_error(found: Findings) -> str:
-    return next(iter((_answer(found) or {}).get("error", ())), "")
+def _authorization_error(found: Findings, operation: str) -> str:
+    return next(iter((_answer(found, operation) or {}).get("error", ())), "")
 
 
 def _token_error(response: Response) -> str | None:

@@ -146,6 +146,11 @@ class Operator:
         """Tell whether ``number`` is one of the operator's countries (PREFIXES; none means any)."""
         return not self.prefixes or number.e164.startswith(self.prefixes)
 
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """What it may be asked: to verify any number that it serves, and to share one where OPERATION says so."""
+        return (VERIFY, SHARE) if self.operation == SHARE else (VERIFY,)
+
     def operation_named(self, name: str) -> Operation:
         """Return the profile's Operation for ``verify`` or ``share``."""
         return {VERIFY: self.profile.verify, SHARE: self.profile.share}[name]
@@ -236,7 +241,7 @@ def _is_public_name(name: str) -> bool:
 def serving(operators: Iterable[Operator], number: PhoneNumber | None) -> tuple[Operator, ...]:
     """Return those of ``operators`` that serve ``number`` (None: that share), in their order."""
     if number is None:
-        return tuple(operator for operator in operators if operator.operation == SHARE)
+        return tuple(operator for operator in operators if SHARE in operator.operations)
     return tuple(operator for operator in operators if operator.serves(number))
 
 

@@ -14,9 +14,9 @@ from numverify_django.protocol.profiles import Operator
 
 HELP = """
 Say what is right and what is wrong in the settings of one operator, by asking it. It is asked, once each: its discovery
-document; its keys; a TLS handshake with each of its hosts; one authorization request, as of a login, but without a
-number and not followed; and one token request with a made-up code, which it must refuse. Nothing is paid for, nobody is
-logged in, and nothing is written. Exits with 1 where something is wrong.
+document; its keys; a TLS handshake with each of its hosts; one authorization request for each operation that it may be
+asked, as of a login, but without a number and not followed; and one token request with a made-up code, which it must
+refuse. Nothing is paid for, nobody is logged in, and nothing is written. Exits with 1 where something is wrong.
 """
 
 
