@@ -43,6 +43,12 @@ def test_settings_table_equals_the_code():
     }
 
 
+def test_functions_table_names_every_setting_that_may_be_one():
+    (rows,) = table(read("docs/reference/classes.rst"), "setting", "is called with", "returns")
+    callables = {field.name.upper() for field in fields(conf.Settings) if "Callable" in str(field.type)}
+    assert {row[0] for row in rows} == callables | {"OPERATORS"}
+
+
 def test_limits_table_equals_the_code():
     (rows,) = table(SETTINGS, "limit", "default", "what it limits")
     assert {name: value_of(default) for name, default, _ in rows} == conf.RATE_LIMITS
