@@ -24,4 +24,5 @@ else:
         now = timezone.now()
         rollup.prune(now)  # before its rows are gone
         done, is_complete = pruning.run(models.chores(now), seconds)
-        return {"ended": done[pruning.ENDED], "deleted": done[pruning.DELETED], "is_complete": is_complete}
+        verbs = (pruning.ENDED, pruning.ERASED, pruning.DELETED)
+        return {verb: done[verb] for verb in verbs} | {"is_complete": is_complete}

@@ -20,9 +20,10 @@ def test_task_prunes_what_the_command_prunes(settings):
     tasks = importlib.import_module("numverify_django.tasks")
     for audit in models.audits():
         make(audit, 2)
+    make(models.VerificationAttempt, outcome="failed", sealed="for another try")
     result = tasks.prune.enqueue(seconds=60)
 
-    assert result.return_value == {"ended": 6, "deleted": 6, "is_complete": True}
+    assert result.return_value == {"ended": 6, "erased": 1, "deleted": 7, "is_complete": True}
     assert not any(audit.objects.exists() for audit in models.audits())
 
 
