@@ -89,6 +89,7 @@ def test_missing_interpreter_fails():
     assert SETUP["tox:tox"]["skip_missing_interpreters"] == "false"
 
 
+CI = ROOT.joinpath(".ci/run").read_text()
 WORKFLOW = yaml.safe_load(ROOT.joinpath(".github/workflows/tests.yml").read_text())
 
 
@@ -97,6 +98,43 @@ def test_workflow_runs_the_whole_matrix_each_on_its_python():
     assert set(told) == set(environments())
     told.pop("docs")
     assert [env for env, python in told.items() if env.partition("-")[0] != f"py{python}".replace(".", "")] == []
+
+
+def steps():
+    """Return each step of each job that runs something."""
+    return [step for job in WORKFLOW["jobs"].values() for step in job["steps"] if "run" in step]
+
+
+def test_workflow_makes_what_ci_run_makes():
+    made = set(re.findall(r"\bmake ([a-z][\w-]*)", CI))
+    assert {"test", "test-hostile", "test-servers", "lint", "types", "docs"} <= made
+    told = {name for step in steps() for name in re.findall(r"\bmake ([a-z][\w-]*)", step["run"])}
+    assert made - told == {"docs"}  # which is an environment of the matrix
+
+
+def test_workflow_runs_the_hostile_cases_in_an_event_loop_on_the_newest_versions():
+    (step,) = [step for step in steps() if "NUMVERIFY_TEST_ASGI" in step.get("env", {})]
+    *_, newest = [name for name in environments() if name != "docs"]
+    assert newest == "py313-django61-highest"
+    assert step["if"] == f"matrix.env == '{newest}'"
+    assert step["run"].partition(" -- ")[2] == "tests/hostile"
+    assert 'NUMVERIFY_TEST_ASGI=1 make test-hostile PYTHON="$PYTHON313"' in CI
+
+
+def test_workflow_tries_the_lowest_versions_on_postgresql():
+    entries = WORKFLOW["jobs"]["databases"]["strategy"]["matrix"]["include"]
+    tried = {(entry["database"].partition(":")[0], entry["versions"], entry["python"]) for entry in entries}
+    assert ("postgresql", "lowest", pairs()[0][0]) in tried
+    assert {which for _, which, _ in tried} == {"lowest", "highest"}
+    (step,) = [step for step in steps() if step.get("if") == "matrix.versions == 'lowest'"]
+    (pins,) = re.findall(r"\{ grep .*; \}", step["run"])
+    assert pins in CI
+    assert "PIP_CONSTRAINT=" in step["run"]
+
+
+def test_workflow_builds_and_tries_the_wheel():
+    assert [step["run"] for step in WORKFLOW["jobs"]["wheel"]["steps"] if "run" in step] == [".ci/run wheel"]
+    assert re.search(r"^wheel\(\) \{$", CI, re.MULTILINE)
 
 
 def test_actions_are_pinned_by_major_version():
