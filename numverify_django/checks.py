@@ -255,8 +255,8 @@ def _callbacks() -> list[str]:
         own = reverse("numverify:callback")
     except NoReverseMatch:  # E023 says so
         return []
-    told = [urlsplit(operator.redirect_uri).path for operator in _operators() if operator.redirect_uri]
-    return told or [own]
+    told = [operator.redirect_uri and urlsplit(operator.redirect_uri).path for operator in _operators()]
+    return [path or own for path in told] or [own]
 
 
 @register(Tags.security)

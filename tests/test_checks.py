@@ -505,3 +505,12 @@ def test_callbacks_of_a_site_without_our_urls_crash_no_check(site, settings):
     operators = {"movil": OPERATOR | {"REDIRECT_URI": f"{HERE}movil/"}, "other": OPERATOR | ABSENT}
     settings.NUMVERIFY = CAREFUL | {"OPERATORS": operators}
     assert "E023" in ids()
+
+
+def test_cookies_must_reach_the_callback_of_each_operator(site):
+    given = numverify({"REDIRECT_URI": "https://127.0.0.1/app/numverify/callback/"})
+    given["NUMVERIFY"]["OPERATORS"]["other"] = OPERATOR  # which comes back to where our URLs are
+    site(given | {"SESSION_COOKIE_PATH": "/app/"})
+    assert [message.msg for message in reported() if message.id == "numverify.W036"] == [
+        "SESSION_COOKIE_PATH does not cover /numverify/callback/: no login works."
+    ]
