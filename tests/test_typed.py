@@ -7,6 +7,7 @@ from django.urls import path
 from numverify_django import flow
 from numverify_django.models import VerifiedNumber
 from numverify_django.protocol.conversation import Directory
+from numverify_django.signals import number_linked
 
 from .conftest import Phone
 from .test_login import GOOD, account
@@ -15,6 +16,7 @@ from .urls import urlpatterns as pages
 
 urlpatterns = [path("pay/", site.pay), path("pay/class/", site.Payment.as_view()), *pages]
 pytestmark = pytest.mark.urls(__name__)
+number_linked.disconnect(site.tell_of_a_new_number)  # which no other test wants to hear of
 
 
 @pytest.fixture
@@ -34,7 +36,9 @@ def member(phone, sandbox, settings, monkeypatch):
         "NUMBER_TAKEN": "tests.typed.site.may_move",
         "ALLOW_STAFF": True,
     }
-    return phone
+    number_linked.connect(site.tell_of_a_new_number)
+    yield phone
+    number_linked.disconnect(site.tell_of_a_new_number)
 
 
 def the_user():
