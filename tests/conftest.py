@@ -16,6 +16,7 @@ import requests
 from django.core.cache import cache
 from django.core.signals import got_request_exception
 from django.test import Client
+from django.utils import translation
 from django.views.debug import ExceptionReporter
 
 HEADER = "Sandbox operator: "
@@ -171,6 +172,12 @@ class Browser:
 def query_of(url):
     """Return the query of ``url`` as a dict of its first values."""
     return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+
+
+@pytest.fixture(autouse=True)
+def default_language():
+    """A request's language stays the thread's until the next one that says otherwise; no test's does."""
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session")

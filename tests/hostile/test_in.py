@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.cache import cache, caches
-from django.utils import timezone, translation
+from django.utils import timezone
 
 from numverify_django import conf
 from numverify_django.models import VerificationAttempt, VerifiedNumber
@@ -942,8 +942,6 @@ def any_language(settings):
         "django.middleware.locale.LocaleMiddleware",
         *settings.MIDDLEWARE[2:],
     ]
-    yield
-    translation.deactivate()
 
 
 @pytest.mark.usefixtures("any_language")
