@@ -1,6 +1,7 @@
 # make test    the test suite                    make demo    a site and an operator to try it with
 # make lint    style, and forgotten migrations   make clean   back to a fresh checkout
 # make types   mypy, strict
+# make test-browser    every page in Chromium, and what people do there
 # make mutants         the protocol's tests against broken copies of its checks
 # make test-hostile    a hostile operator and every case of it, counted by group
 # make test-servers    two sites of real servers, and 10,000 logins in one process; needs redis-server, and PostgreSQL
@@ -31,11 +32,14 @@ MUTMUT := "mutmut>=3.8,<4"
 SCREENS := docs/_static/screens
 
 .DELETE_ON_ERROR:
-.PHONY: test test-hostile test-servers mutants bench bench-admin screenshots messages docs lint types demo clean
+.PHONY: test test-browser test-hostile test-servers mutants bench bench-admin screenshots messages docs lint types demo clean
 
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --ignore=tests/hostile \
-		--ignore=tests/servers $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --ignore=tests/browser \
+		--ignore=tests/hostile --ignore=tests/servers $(ARGS)
+
+test-browser: $(VENV)/.test
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal tests/browser $(ARGS)
 
 test-hostile: $(VENV)/.test
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 tests/hostile $(ARGS)
