@@ -18,13 +18,14 @@ import pytest
 import requests
 from django.apps import apps
 from django.conf import settings
+from django.contrib.admin import site
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.db import connections as databases
 from django.test import Client
 from django.urls import get_resolver
-from django.views.debug import ExceptionReporter
+from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
 from numverify_django import connections, uses
 from numverify_django.contrib.otp.models import CodeLogin
@@ -330,14 +331,24 @@ class Trial:
         paths = ["/admin/", "/admin/numverify_django/verificationattempt/summary/"]
         for model in (VerificationAttempt, VerifiedNumber, CodeLogin, QrLogin):
             base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
-            found = [(row.pk, page) for row in model.objects.all() for page in ("change", "history")]
-            paths += [base, *(f"{base}{pk}/{page}/" for pk, page in found)]
+            found = [f"{base}{row.pk}/{page}/" for row in model.objects.all() for page in ("change", "history")]
+            paths += [base, *found] if found else []
         return "\n".join(admin.get(path).content.decode() for path in paths)
 
     def reports(self):
-        """Django's exception report about each request, as if it had failed."""
-        requests = [response.wsgi_request for response in self.responses]
-        return "\n".join(ExceptionReporter(request, None, None, None).get_traceback_text() for request in requests)
+        """Django's exception report about each request, as if it had failed; the first has the settings too."""
+        reporters = [ExceptionReporter(response.wsgi_request, None, None, None) for response in self.responses]
+        for reporter in reporters[1:]:
+            reporter.filter = WithoutSettings()
+        return "\n".join(reporter.get_traceback_text() for reporter in reporters)
+
+
+class WithoutSettings(SafeExceptionReporterFilter):
+    """Django's filter of reports, for those that need not have the settings once more."""
+
+    def get_safe_settings(self):
+        """Return none."""
+        return {}
 
 
 def newcomer(number, responses):
@@ -471,8 +482,9 @@ def imported():
 
 
 @pytest.fixture
-def trial(db, operator, evil, configure, caplog, record_property, tmp_path_factory):
+def trial(db, operator, evil, configure, caplog, record_property, tmp_path_factory, monkeypatch):
     """A Trial, which checks the invariants when the case is over."""
+    monkeypatch.setattr(site, "enable_nav_sidebar", False)  # the same on each page of the admin, and slow
     caplog.set_level(logging.DEBUG)
     base = tmp_path_factory.getbasetemp()
     folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
