@@ -2,12 +2,12 @@
 
 from django.contrib.auth import BACKEND_SESSION_KEY
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.functional import cached_property
+from django.urls import Resolver404, resolve
 from django.utils.module_loading import import_string
 from mozilla_django_oidc.middleware import SessionRefresh as StockSessionRefresh
 
 from ..backends import NumberVerificationBackend
+from ..views import CallbackView
 
 
 class SessionRefresh(StockSessionRefresh):
@@ -16,14 +16,22 @@ class SessionRefresh(StockSessionRefresh):
     Our backend is a subclass of mozilla-django-oidc's, by which the stock middleware knows its own sessions.
     """
 
-    @cached_property
-    def exempt_urls(self) -> set[str]:
-        """The callback's too (a set of paths): its code is not put off, nor kept in the session meanwhile."""
-        exempt: set[str] = super().exempt_urls
-        return exempt | {reverse("numverify:callback")}
-
     def is_refreshable_url(self, request: HttpRequest) -> bool:
-        """Tell whether this request is of a session that the identity provider began, and to be asked about."""
+        """Tell whether this request is of a session that the identity provider began, and to be asked about.
+
+        No callback is: its code is not put off, nor kept in the session meanwhile.
+        """
         path = request.session.get(BACKEND_SESSION_KEY)
-        is_ours = path is not None and issubclass(import_string(path), NumberVerificationBackend)
-        return not is_ours and super().is_refreshable_url(request)  # type: ignore[no-untyped-call]  # no types
+        if path is not None and issubclass(import_string(path), NumberVerificationBackend):
+            return False
+        is_due: bool = super().is_refreshable_url(request)  # type: ignore[no-untyped-call]  # no types
+        return is_due and not _is_callback(request)
+
+
+def _is_callback(request: HttpRequest) -> bool:
+    """Tell whether an operator leads here, to the callback of all or to its own; Django has found no view yet."""
+    try:
+        match = resolve(request.path_info, getattr(request, "urlconf", None))
+    except Resolver404:
+        return False
+    return issubclass(getattr(match.func, "view_class", object), CallbackView)

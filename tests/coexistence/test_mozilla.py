@@ -95,16 +95,22 @@ def test_session_of_single_sign_on_is_refreshed(visitor, provider):
     assert [asked["prompt"] for asked in provider.authorized()] == ["none"]
 
 
-def test_operators_answer_is_read_before_a_session_is_refreshed(visitor, provider, sandbox):
-    provider.sign_in("flora")
+@pytest.mark.parametrize(
+    ("name", "number", "callback"),
+    [("flora", "600 000 141", "callback/"), ("frida", "600 000 181", "callback/sandbox/")],
+    ids=["callback of all operators", "callback of this one"],
+)
+def test_operators_answer_is_read_before_a_session_is_refreshed(visitor, provider, sandbox, name, number, callback):
+    provider.sign_in(name)
     sign_on(visitor)
-    visitor.submit(visitor.get("/pay/"), {"phone_number": "600 000 141"}, "/numverify/")
+    visitor.submit(visitor.get("/pay/"), {"phone_number": number}, "/numverify/")
     visitor.log_out()
     sign_on(visitor)
     started = visitor.get("/pay/", allow_redirects=False)
     visitor.get("/expire/")
     provider.forget()
-    answer = visitor.get(sandbox.authorize(started.headers["Location"]), allow_redirects=False)
+    address = sandbox.authorize(started.headers["Location"]).replace("callback/", callback)
+    answer = visitor.get(address, allow_redirects=False)
 
     assert (answer.status_code, answer.headers["Location"]) == (302, "/pay/")
     assert provider.received == []
