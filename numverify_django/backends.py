@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
-from django.contrib.auth import BACKEND_SESSION_KEY, get_user_model, load_backend
+from django.contrib.auth import BACKEND_SESSION_KEY, get_backends, get_user_model, load_backend
 from django.contrib.auth.backends import ModelBackend
 from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Exists, Manager, OuterRef, QuerySet
@@ -178,6 +178,14 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
             attempt.detour = answer
         elif answer is not True:
             raise exceptions.PolicyRefused
+
+
+def ours() -> NumberVerificationBackend:
+    """Return this app's backend in AUTHENTICATION_BACKENDS, or the site's subclass of it, or raise Misconfigured."""
+    for backend in get_backends():
+        if isinstance(backend, NumberVerificationBackend):
+            return backend
+    raise exceptions.Misconfigured("NumberVerificationBackend is not in AUTHENTICATION_BACKENDS")
 
 
 def _is_path(answer: str) -> bool:

@@ -7,15 +7,14 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
-from django.contrib.auth import get_backends, logout
+from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.db import router, transaction
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from . import conf, pages, session, signals
-from .backends import CONFIRMING, NumberVerificationBackend
+from . import backends, conf, pages, session, signals
 from .models import Use, VerificationAttempt, VerifiedNumber
 from .protocol.exceptions import NumberVerifyError
 from .protocol.phone import PhoneNumber
@@ -151,15 +150,14 @@ def _removed(request: HttpRequest, pk: int) -> VerifiedNumber | None:
             return None
         VerifiedNumber.objects.filter(pk=pk).delete()
         # Which would add it again, as a first number.
-        VerificationAttempt.objects.cancel(request.user, CONFIRMING)  # type: ignore[arg-type]  # signed in
+        VerificationAttempt.objects.cancel(request.user, backends.CONFIRMING)  # type: ignore[arg-type]  # signed in
         return record
 
 
 def _is_last_way(request: HttpRequest, record: VerifiedNumber) -> bool:
-    backend = next(backend for backend in get_backends() if isinstance(backend, NumberVerificationBackend))
     served = [operator.name for operator in conf.get().operators]
     others = _numbers(request).filter(operator__in=served).exclude(pk=record.pk)
-    return not others.exists() and not backend.has_other_way(request, request.user)  # type: ignore[arg-type]  # so too
+    return not others.exists() and not backends.ours().has_other_way(request, request.user)  # type: ignore[arg-type]  # so too
 
 
 def _home() -> str:

@@ -5,16 +5,17 @@ An app of ``contrib`` adds its own use with ``register``, in its AppConfig.ready
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.auth import authenticate, get_backends, login, logout
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
-from . import flow, hooks, pages, session, signals
+from . import backends, flow, hooks, pages, session, signals
 from .models import Use, VerificationAttempt
 from .protocol.exceptions import (
     Cancelled,
@@ -201,12 +202,34 @@ def admit(request: HttpRequest, attempt: VerificationAttempt, verification: Veri
 @sensitive_variables()
 def identify(request: HttpRequest, attempt: VerificationAttempt, verification: Verification) -> "User":
     """Return the account that the backend finds for a proved number, and with which it ended the attempt."""
+    find = _find_to_log_in if attempt.user_id is None else _find_to_confirm
+    user = find(request, attempt, verification)
+    if user is None or attempt.verified_number is None:
+        raise Misconfigured("no backend of AUTHENTICATION_BACKENDS knows the number, or another took its place")
+    return user
+
+
+@sensitive_variables()
+def _find_to_log_in(request: HttpRequest, attempt: VerificationAttempt, verification: Verification) -> "User | None":
+    """Ask every backend, as Django does at each login: one may keep out whoever it likes."""
     user = authenticate(request, attempt=attempt, verification=verification)
     if user is None and any(getattr(backend, "needs_number", False) for backend in get_backends()):
         attempt.is_told = True
         raise PolicyRefused("another backend of AUTHENTICATION_BACKENDS refused before ours was asked")
-    if user is None or attempt.verified_number is None:
-        raise Misconfigured("no backend of AUTHENTICATION_BACKENDS knows the number, or another took its place")
+    return user
+
+
+@sensitive_variables()
+def _find_to_confirm(request: HttpRequest, attempt: VerificationAttempt, verification: Verification) -> "User":
+    """Ask ours alone: who is signed in does not log in, nor fail to.
+
+    A lock-out of their address, which a mobile carrier gives to crowds, is not about them.
+    """
+    user: User | None = None
+    with suppress(PermissionDenied):  # as Django takes it from a backend of the site's
+        user = backends.ours().authenticate(request, attempt, verification)
+    if user is None:
+        raise PolicyRefused("the site's own backend refused")
     return user
 
 

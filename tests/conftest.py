@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from django.contrib.auth.signals import user_login_failed
 from django.core.cache import cache
 from django.core.signals import got_request_exception
 from django.test import Client
@@ -250,6 +251,19 @@ def empty_cache():
 def phone(db, configure, sandbox):
     """A phone in front of a site whose operator is the sandbox."""
     return Phone(sandbox)
+
+
+@pytest.fixture
+def failed_logins():
+    """The credentials of each ``user_login_failed`` of Django's."""
+    found = []
+
+    def note(credentials, **kwargs):
+        found.append(credentials)
+
+    user_login_failed.connect(note)
+    yield found
+    user_login_failed.disconnect(note)
 
 
 @pytest.fixture

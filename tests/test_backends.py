@@ -20,6 +20,8 @@ from numverify_django.models import VerificationAttempt, VerifiedNumber
 
 from .conftest import Phone
 from .test_login import GOOD, OTHER, account
+from .test_middleware import NAVIGATION
+from .test_session import grow_old
 
 pytestmark = pytest.mark.urls(__name__)
 
@@ -80,6 +82,25 @@ class Forbidding(BaseBackend):
         raise PermissionDenied
 
 
+class Strict(NumberVerificationBackend):
+    """A site's own backend, which says no to whoever is signed in already."""
+
+    def authenticate(self, request, attempt, verification):
+        if request.user.is_authenticated:
+            raise PermissionDenied
+        return super().authenticate(request, attempt, verification)
+
+
+class Silent(Strict):
+    """The same, said otherwise."""
+
+    def authenticate(self, request, attempt, verification):
+        try:
+            return super().authenticate(request, attempt, verification)
+        except PermissionDenied:
+            return None
+
+
 FIRST_LOGINS = threading.Barrier(2)
 
 
@@ -90,6 +111,17 @@ class Hesitant(NumberVerificationBackend):
         with contextlib.suppress(threading.BrokenBarrierError):
             FIRST_LOGINS.wait(timeout=1)
         return super().create_user(claims)
+
+
+def confirm(phone, settings, use):
+    """Begin what a signed-in person proves their number for; return the answer that leads to the operator."""
+    if use == "link":
+        return phone.start(GOOD, "/numverify/numbers/add/")
+    if use == "step_up":
+        return phone.start()
+    settings.NUMVERIFY = settings.NUMVERIFY | {"REVERIFY_AFTER": 60}
+    grow_old(phone, 70)
+    return phone.client.get("/whoami/", headers=NAVIGATION)
 
 
 def the_end():
@@ -214,6 +246,30 @@ class TestOtherBackends:
 
         assert the_end() == end
         assert phone.user_id is None
+
+    @pytest.mark.parametrize("other", ["Greedy", "Forbidding"])
+    @pytest.mark.parametrize("use", ["step_up", "reverify", "link"])
+    def test_who_is_signed_in_is_none_of_other_backends_affair(self, phone, settings, failed_logins, other, use):
+        phone.log_in(GOOD)
+        user_id, callback = phone.user_id, phone.come_back(confirm(phone, settings, use))
+        settings.AUTHENTICATION_BACKENDS = [f"{__name__}.{other}", OURS]
+        phone.client.get(callback)
+
+        attempt = VerificationAttempt.objects.latest("pk")
+        assert (attempt.use, attempt.outcome, attempt.reason) == (use, "verified", "")
+        assert phone.user_id == user_id
+        assert failed_logins == []
+
+    @pytest.mark.parametrize("own", ["Strict", "Silent"])
+    @pytest.mark.parametrize("use", ["step_up", "reverify", "link"])
+    def test_sites_own_backend_may_refuse_who_is_signed_in(self, phone, settings, failed_logins, own, use):
+        settings.AUTHENTICATION_BACKENDS = [MODEL, f"{__name__}.{own}"]
+        phone.log_in(GOOD)
+        phone.client.get(phone.come_back(confirm(phone, settings, use)))
+
+        assert the_end() == ("refused", "policy_refused")
+        assert VerificationAttempt.objects.latest("pk").use == use
+        assert failed_logins == []
 
     def test_whoever_logged_in_meanwhile_stays_logged_in(self, phone):
         callback = phone.come_back(phone.start(GOOD))

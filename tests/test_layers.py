@@ -45,7 +45,7 @@ RANKS = {
     "pages": 8,
     "flow": 8,
     "uses": 9,
-    "backends": 9,
+    "backends": 8,
     "forms": 9,
     "checks": 10,
     "decorators": 9,

@@ -2,7 +2,6 @@
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.contrib.auth.signals import user_login_failed
 from django.db import connection, connections
 from django.http import HttpRequest
 
@@ -207,44 +206,34 @@ class TestListenerThatFails:
 
 
 class TestDjangosSignal:
-    @pytest.fixture
-    def told(self):
-        """A list of the credentials of each ``user_login_failed``."""
-        told = []
-
-        def note(sender, credentials, request, **kwargs):
-            told.append(credentials)
-
-        user_login_failed.connect(note)
-        yield told
-        user_login_failed.disconnect(note)
-
     @pytest.mark.parametrize(
         ("send", "number", "expected"),
         [(True, OTHER, [{"username": None}]), (True, "600 000 003", []), (False, OTHER, [])],
     )
-    def test_failed_login_is_told_where_the_site_wants_it(self, phone, configure, told, send, number, expected):
+    def test_failed_login_is_told_where_the_site_wants_it(
+        self, phone, configure, failed_logins, send, number, expected
+    ):
         configure(site={"SEND_LOGIN_FAILED": send})
         phone.log_in(number)
 
-        assert told == expected
+        assert failed_logins == expected
 
-    def test_login_that_the_site_refuses_is_a_failed_one(self, phone, configure, told):
+    def test_login_that_the_site_refuses_is_a_failed_one(self, phone, configure, failed_logins):
         configure(site={"SEND_LOGIN_FAILED": True, "UNKNOWN_NUMBER": "deny"})
         phone.log_in(GOOD)
 
-        assert told == [{"username": None}]
+        assert failed_logins == [{"username": None}]
 
-    def test_login_that_succeeds_is_none(self, phone, configure, told):
+    def test_login_that_succeeds_is_none(self, phone, configure, failed_logins):
         configure(site={"SEND_LOGIN_FAILED": True})
         phone.log_in(GOOD)
 
-        assert told == []
+        assert failed_logins == []
 
-    def test_number_of_who_is_signed_in_is_no_login(self, phone, configure, told):
+    def test_number_of_who_is_signed_in_is_no_login(self, phone, configure, failed_logins):
         configure(site={"SEND_LOGIN_FAILED": True})
         phone.log_in(GOOD)
         phone.log_in(OTHER)
 
         assert VerificationAttempt.objects.latest("pk").outcome == "mismatch"
-        assert told == []
+        assert failed_logins == []

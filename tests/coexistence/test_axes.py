@@ -105,6 +105,25 @@ def test_who_is_locked_out_by_passwords_does_not_get_in_by_sim(site, request):
     assert visitor.who()["user"] is None
 
 
+@pytest.mark.parametrize("site", ["lenient", "strict"])
+def test_who_is_signed_in_confirms_and_adds_numbers_whoever_is_locked_out_at_their_address(site, request):
+    site = request.getfixturevalue(site)
+    site.make("dora", password="a-password", number="+34600000241")
+    visitor = arrive(site)
+    visitor.enter("dora", "a-password")
+    stranger = Visitor(site, headers={"X-Address": visitor.address})
+    answers = [stranger.enter("nobody", "wrong").status_code for _ in range(LIMIT)]
+    counted = failures(site, visitor.address)
+    confirmed = visitor.get("/pay/")
+    added = visitor.submit(visitor.get("/numverify/numbers/add/"), {"phone_number": "600 000 251"}, "/numverify/")
+
+    assert answers[-1] == LOCKED_OUT
+    assert (confirmed.text, added.status_code) == ("paid", 200)
+    assert site.outcomes()[-2:] == [("verified", "")] * 2
+    assert visitor.who()["number"] == "+34600000251"
+    assert failures(site, visitor.address) == counted
+
+
 def test_who_is_locked_out_by_sim_does_not_get_in_by_password(strict):
     strict.make("carla", password="a-password")
     visitor = arrive(strict)
