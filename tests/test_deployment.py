@@ -10,6 +10,7 @@ import pytest
 from asgiref.testing import ApplicationCommunicator
 from django.core.checks import run_checks
 from django.db import connection
+from django.db import connections as databases
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from docutils import nodes
@@ -20,6 +21,7 @@ from uvicorn.main import main as uvicorn
 from numverify_django import asgi, connections, limits, session
 from numverify_django.protocol import conversation, tokens
 
+from .asgi import LoopClient
 from .conftest import HOST, Phone
 
 PAGE = publish_doctree(Path(__file__).parent.parent.joinpath("docs/deployment.rst").read_text())
@@ -167,3 +169,13 @@ def test_figures_are_those_of_the_code():
     assert f"machines may differ by {session.SKEW} seconds" in TEXT
     assert f"After {conversation.FRESH} seconds the next login asks for both again" in TEXT
     assert f"some {round(BUSY / CPU)} logins a second" in TEXT
+
+
+@pytest.mark.parametrize("client", [Client, LoopClient])
+@pytest.mark.parametrize("place", ["login/", "callback/", "numbers/", "code/", "qr/", "app/status/"])
+def test_atomic_requests_of_another_database_open_nothing_there(db, monkeypatch, client, place):
+    other = databases.settings["default"] | {"ENGINE": "django.db.backends.dummy", "ATOMIC_REQUESTS": True}
+    monkeypatch.setitem(databases.settings, "other", other)  # where any use is an error
+    visitor = client(SERVER_NAME=HOST)
+    ask = visitor.post if place.startswith("app/") else visitor.get
+    assert ask(f"/numverify/{place}").status_code < 500

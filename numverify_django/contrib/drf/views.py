@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import TooManyFieldsSent
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 from django.forms.utils import ErrorList
 from django.http import QueryDict
 from django.utils import timezone
@@ -25,13 +25,14 @@ from ...forms import PhoneNumberForm
 from ...models import GRACE, Outcome, Use, VerificationAttempt
 from ...protocol.exceptions import Expired, Limited, Misconfigured, NumberVerifyError, Replayed, StateUnknown
 from ...running import run
+from ...views import outside_transactions
 from . import journey, media, serializers
 
 logger = logging.getLogger(__name__)
 
 
 @method_decorator(login_not_required, name="dispatch")
-@method_decorator(transaction.non_atomic_requests, name="dispatch")  # no transaction spans an operator call
+@method_decorator(outside_transactions, name="dispatch")
 @method_decorator(pages.guarded, name="dispatch")
 @method_decorator(sensitive_post_parameters(), name="dispatch")
 class AppView(APIView):
