@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import include, path
 from django.utils.decorators import async_only_middleware
 from docutils import nodes
+from rest_framework import permissions
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -78,6 +79,13 @@ def guard_in_loop(get_response):
     return answer
 
 
+def listed():
+    """Return the lists of permissions that the page names, each as it is written: the text -> the classes."""
+    texts = (node.astext() for node in PAGE.findall(nodes.literal) if node.astext().startswith("["))
+    names = {name: getattr(permissions, name) for name in ("IsAdminUser", "IsAuthenticated")}
+    return {text: eval(text, names | {"NumberVerified": api.NumberVerified}) for text in texts}  # noqa: S307
+
+
 def paid(request):
     return HttpResponse("paid")
 
@@ -87,6 +95,9 @@ GUARDED = {"pay": views.pay, "later": views.pay_later, "class": views.Payment.as
 urlpatterns = [*(path(f"{name}/", view) for name, view in GUARDED.items())]
 urlpatterns += [path("numverify/", include("numverify_django.urls"))]
 urlpatterns += [path("billing/", paid), path("loop/", paid)]
+for text, classes in listed().items():
+    view = type("Listed", (api.Payments,), {"permission_classes": classes, "get": api.Payments.post})
+    urlpatterns += [path(f"listed/{text}/", view.as_view())]
 urlpatterns += [path("raising/", RaisingView.as_view()), path("denying/", DenyingView.as_view())]
 FETCH = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Referer": f"http://{HOST}/cart/", "Accept": "*/*"}
 
@@ -102,6 +113,23 @@ def test_view_is_guarded(phone, name):
     url = json.loads(told)["authorization_url"].replace("%2Fcart%2F", "http%3A%2F%2F127.0.0.1%2Fcart%2F")
     assert (answer.status_code, answer.json()) == (403, json.loads(told) | {"authorization_url": url})
     assert answer.headers.get("authorization_url") == (None if name == "api" else url)
+
+
+@pytest.mark.parametrize(
+    ("text", "tells"),
+    [
+        ("[IsAuthenticated, NumberVerified]", True),
+        ("[IsAuthenticated & NumberVerified]", False),
+        ("[NumberVerified | IsAdminUser]", False),
+    ],
+)
+def test_permission_decides_beside_others_and_tells_where_to_confirm_from_the_list_alone(phone, text, tells):
+    phone.log_in(GOOD)
+    assert phone.client.get(f"/listed/{text}/").json() == {"paid": True}
+    grow_old(phone, 310)
+    answer = phone.client.get(f"/listed/{text}/")
+
+    assert (answer.status_code, "authorization_url" in answer.json()) == (403, tells)
 
 
 @pytest.fixture(params=[Client, LoopClient])

@@ -12,7 +12,8 @@ class NumberVerified(BasePermission):
     """Lets a request through whose user proved their number in this session, ``number_max_age`` ago at most.
 
     The view has ``number_max_age`` (seconds or a timedelta), or any proof will do. Others get 403 with
-    ``authorization_url``, where a browser leads the person, who comes back to the page that asked.
+    ``authorization_url``, where a browser leads the person, who comes back to the page that asked: not from within an
+    expression of permissions (``&``, ``|``), which has no message.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
