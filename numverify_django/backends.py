@@ -1,6 +1,7 @@
 """Django's authentication by SIM: mozilla-django-oidc's hooks, on the claim ``phone_number``."""
 
 import uuid
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from asgiref.sync import sync_to_async
@@ -101,13 +102,13 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
     def has_other_way(self, request: HttpRequest, user: "User") -> bool:
         """Tell whether ``user``, who is signed in, has a way in beside their numbers: then they may remove the last.
 
-        That is a password, or what they logged in with just now.
+        That is what they logged in with just now, or a password that a ModelBackend takes; a site adds what it knows.
         """
-        paths = django_settings.AUTHENTICATION_BACKENDS
-        others = [path for path in paths if not getattr(load_backend(path), "needs_number", False)]
+        found = {path: load_backend(path) for path in django_settings.AUTHENTICATION_BACKENDS}
+        others = {path: backend for path, backend in found.items() if not getattr(backend, "needs_number", False)}
         came_by = request.session.get(BACKEND_SESSION_KEY) if session.has_just_logged_in(request) else None
         has_password = user.has_usable_password() and user.password != ""  # which Django calls usable
-        return came_by in others or bool(others and has_password)
+        return came_by in others or (has_password and any(map(_takes_passwords, others.values())))
 
     @sensitive_variables()
     def _complete(self, request: HttpRequest, attempt: VerificationAttempt, verification: Verification) -> "User":
@@ -186,6 +187,11 @@ def ours() -> NumberVerificationBackend:
         if isinstance(backend, NumberVerificationBackend):
             return backend
     raise exceptions.Misconfigured("NumberVerificationBackend is not in AUTHENTICATION_BACKENDS")
+
+
+def _takes_passwords(backend: Any) -> bool:
+    """Tell whether accounts are known to log in there by their password: others may have permissions alone."""
+    return isinstance(backend, ModelBackend) and "password" in signature(backend.authenticate).parameters
 
 
 def _is_path(answer: str) -> bool:

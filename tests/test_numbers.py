@@ -5,10 +5,12 @@ from contextlib import suppress
 
 import pytest
 from django.contrib.auth import SESSION_KEY, get_user_model
+from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.contrib.auth.signals import user_logged_in
 from django.db import IntegrityError, connection
 from django.db.models.signals import post_save
 from django.http import HttpRequest
+from django.views.decorators.debug import sensitive_variables
 
 from numverify_django import conf, signals
 from numverify_django.models import VerificationAttempt, VerifiedNumber
@@ -24,6 +26,39 @@ HOME, ADD = "/numverify/numbers/", "/numverify/numbers/add/"
 NUMBERS = VerifiedNumber._meta.db_table
 PASSWORD = "django.contrib.auth.backends.ModelBackend"
 SIM = "numverify_django.backends.NumberVerificationBackend"
+
+
+class ByEmail(ModelBackend):
+    """A site's own, which takes passwords."""
+
+    @sensitive_variables("password")
+    def authenticate(self, request, username=None, password=None, **kwargs):
+        return super().authenticate(request, username, password)
+
+
+class PermissionsAlone(BaseBackend):
+    """A backend by which nobody logs in."""
+
+
+class ObjectPermissions:
+    """The same, as packages for permissions on objects have it."""
+
+    def authenticate(self, request, username=None, password=None):
+        return None
+
+
+class ByLink(ModelBackend):
+    """A backend whose accounts are sent a link."""
+
+    def authenticate(self, request, token):
+        return None
+
+
+class Elsewhere(ModelBackend):
+    """A backend that asks an identity provider."""
+
+    def authenticate(self, request, **kwargs):
+        return None
 
 
 @pytest.fixture
@@ -363,6 +398,27 @@ class TestRemoving:
         phone.client.force_login(user, SIM)
         phone.client.post(remove_url())
         assert VerifiedNumber.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        ("backend", "stays"),
+        [
+            ("django.contrib.auth.backends.AllowAllUsersModelBackend", False),
+            (f"{__name__}.ByEmail", False),
+            (f"{__name__}.PermissionsAlone", True),
+            (f"{__name__}.ObjectPermissions", True),
+            (f"{__name__}.ByLink", True),
+            (f"{__name__}.Elsewhere", True),
+        ],
+    )
+    def test_password_counts_where_a_backend_is_known_to_take_it(self, phone, settings, backend, stays):
+        settings.AUTHENTICATION_BACKENDS = [backend, SIM]
+        phone.log_in(GOOD)
+        user = get_user_model().objects.get()
+        user.set_password("secret")
+        user.save()
+        phone.client.force_login(user, SIM)
+        phone.client.post(remove_url())
+        assert VerifiedNumber.objects.exists() is stays
 
     def test_what_one_logged_in_with_is_another_way(self, person):
         get_user_model().objects.update(password="!")  # as single sign-on leaves it
