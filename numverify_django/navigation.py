@@ -11,19 +11,31 @@ def is_page(request: HttpRequest) -> bool:
     A browser too old to say so is believed: its session cookie, SameSite=Lax, goes with no foreign subrequest.
     """
     navigates = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
-    is_document = request.headers.get("Sec-Fetch-Dest", "document") == "document"
-    return navigates and is_document and not is_script(request) and not is_prefetch(request)
+    return navigates and _is_document(request) and not is_script(request) and not is_prefetch(request)
+
+
+def _is_document(request: HttpRequest) -> bool:
+    """Tell whether a page is to be shown.
+
+    A service worker that passes a navigation on keeps its mode, and no script can set that one, but not what it is for
+    (Fetch 5.4, ``new Request``): a frame of this site is not told apart then. Chromium says the same of a link to
+    download, which accepts no page.
+    """
+    destination = request.headers.get("Sec-Fetch-Dest", "document")
+    is_passed_on = destination == "empty" and "text/html" in request.headers.get("Accept", "")
+    return destination == "document" or is_passed_on
 
 
 def is_script(request: HttpRequest) -> bool:
     """Tell whether a script asks, which cannot go to the operator and come back.
 
-    A link to download is neither script nor page. Where a browser does not say what asks, other headers tell.
+    A link to download is neither script nor page, nor is what a service worker passes on for an image, or a beacon
+    (``no-cors``): nobody reads its status. Where a browser does not say what asks, other headers tell.
     """
     headers = request.headers
     if "Sec-Fetch-Dest" in headers:
-        is_empty = headers["Sec-Fetch-Dest"] == "empty"
-        return is_empty and headers.get("Sec-Fetch-Mode") != "navigate" and not is_prefetch(request)
+        reads = headers.get("Sec-Fetch-Mode") not in ("navigate", "no-cors")
+        return headers["Sec-Fetch-Dest"] == "empty" and reads and not is_prefetch(request)
     says_so = headers.get("X-Requested-With") == "XMLHttpRequest" or "HX-Request" in headers
     return says_so or "text/html" not in headers.get("Accept", "text/html")
 

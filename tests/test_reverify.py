@@ -94,6 +94,11 @@ def test_old_proof_is_renewed_on_the_way(old):
     assert old.sandbox.hops() == ["authorize", "token", "verify"]
 
 
+def test_old_proof_is_renewed_behind_a_service_worker(old):
+    passed_on = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "empty", "Accept": "text/html,*/*;q=0.8"}
+    assert is_at_operator(old.client.get(HERE, headers=passed_on), old.sandbox)
+
+
 @pytest.mark.parametrize("age", [0, DAY - 10])
 def test_fresh_proof_is_left_alone(old, age):
     grow_old(old, age - (DAY + 10))
@@ -133,6 +138,7 @@ def test_what_a_person_sends_is_not_held_up(old, method):
         {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "empty", "Sec-Purpose": "prefetch"},
         {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"},
         {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image", "Accept": "image/avif"},
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "empty", "Accept": "image/avif"},  # by a service worker
     ],
 )
 def test_what_no_person_navigates_to_is_left_alone(old, headers):

@@ -78,6 +78,25 @@ def test_old_proof_is_renewed_on_the_way_to_a_page_and_not_for_a_script(phone):
     assert phone.page.evaluate("fetch('/filled/').then(answer => answer.status)") == 200
 
 
+# Registers a service worker that passes all requests on, and waits until it does.
+PASS_ON = """
+() => new Promise(done => {
+  navigator.serviceWorker.addEventListener("controllerchange", done);
+  navigator.serviceWorker.register("/worker.js");
+}).then(() => true)
+"""
+
+
+def test_person_behind_a_service_worker_comes_back_to_the_guarded_page(phone):
+    phone.sign_in(account())
+    phone.open("/home/")
+    assert phone.page.evaluate(PASS_ON)
+    with phone.page.expect_request("**/authorize?**"):
+        phone.open("/payment/")
+
+    assert (phone.path, phone.page.content().count("paid")) == ("/payment/", 1)
+
+
 @pytest.mark.parametrize("mode", ["redirect", "interstitial"])
 def test_login_without_scripts(browse, mode):
     visitor = browse("phone", java_script_enabled=False)

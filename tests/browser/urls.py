@@ -48,6 +48,16 @@ def password(request):
     return HttpResponse("The other way in")
 
 
+WORKER = """
+addEventListener("activate", event => event.waitUntil(clients.claim()));
+addEventListener("fetch", event => event.respondWith(fetch(event.request)));
+"""
+
+
+def worker(request):
+    return HttpResponse(WORKER, content_type="text/javascript")
+
+
 def favicon(request):
     return HttpResponse(status=204)
 
@@ -57,6 +67,7 @@ urlpatterns = [
     path("order/", order),
     path("pay/", pay),
     path("accounts/login/", password),
+    path("worker.js", worker),
     path("favicon.ico", favicon),
     *pages,
 ]
