@@ -88,7 +88,7 @@ async def _confirm(request: HttpRequest, here: str) -> HttpResponse:
 
 def _may_ask(request: HttpRequest) -> bool:
     """Tell whether REVERIFY_AFTER may be about this request; nothing is read for that."""
-    if not reverify.may_be_due(request) or _is_ours(request):
+    if not reverify.may_be_due(request) or navigation.shows_token(request) or _is_ours(request):
         return False
     return navigation.is_page(request) or navigation.is_script(request)
 

@@ -3,6 +3,7 @@
 from django.http import HttpRequest
 
 ACCEPT_MAX = 1000  # characters
+SCHEMES_OF_BROWSERS = ("", "basic", "digest", "negotiate", "ntlm")  # that they send by themselves, pages included
 
 
 def is_page(request: HttpRequest) -> bool:
@@ -43,6 +44,12 @@ def is_script(request: HttpRequest) -> bool:
 def is_prefetch(request: HttpRequest) -> bool:
     """Tell whether the browser asks ahead of a person, who may never come."""
     return "Sec-Purpose" in request.headers or "Purpose" in request.headers
+
+
+def shows_token(request: HttpRequest) -> bool:
+    """Tell whether a client shows a token of its own: no browser sends such an Authorization by itself."""
+    scheme, _, _ = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() not in SCHEMES_OF_BROWSERS
 
 
 def wants_json(request: HttpRequest) -> bool:

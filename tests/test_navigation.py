@@ -66,3 +66,23 @@ def test_prefetch_is_neither(mode, destination, purpose):
 )
 def test_older_browser_is_told_by_its_other_headers(headers, verdict):
     assert who_asks(**headers) == verdict
+
+
+@pytest.mark.parametrize(
+    ("authorization", "verdict"),
+    [
+        (None, False),
+        ("", False),
+        ("Basic c29tZWJvZHk6c2VjcmV0", False),
+        ("digest username=somebody", False),
+        ("Negotiate YII", False),
+        ("NTLM TlRM", False),
+        ("Bearer abc", True),
+        ("bearer abc", True),
+        ("Token abc", True),
+        ("DPoP abc", True),
+    ],
+)
+def test_token_is_what_no_browser_sends_by_itself(authorization, verdict):
+    headers = {} if authorization is None else {"Authorization": authorization}
+    assert navigation.shows_token(RequestFactory(headers=headers).get("/")) is verdict

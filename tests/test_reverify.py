@@ -172,6 +172,14 @@ def test_script_is_told_where_the_person_confirms(old, headers, method):
     assert getattr(old.client, method)(HERE, headers=headers).content.endswith(b"True")
 
 
+@pytest.mark.parametrize("headers", [{}, {"Accept": "*/*"}, SCRIPTS[0]])
+def test_client_with_a_token_of_its_own_is_left_alone_beside_a_session(old, headers):
+    assert is_left_alone(old, old.client.get(HERE, headers=headers | {"Authorization": "Bearer abc"}))
+    behind_a_password = {"Authorization": "Basic c29tZWJvZHk6c2VjcmV0"}
+    assert old.client.get(HERE, headers=SCRIPTS[0] | behind_a_password).status_code == 403
+    assert is_at_operator(old.client.get(HERE, headers=NAVIGATION | behind_a_password), old.sandbox)
+
+
 @pytest.mark.parametrize("referer", ["", "https://evil.example/page/", "javascript:alert(1)"])
 def test_script_of_no_page_of_ours_leads_to_the_first_page(old, referer):
     response = old.client.get(HERE, headers=SCRIPTS[0] | {"Referer": referer})
