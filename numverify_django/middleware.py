@@ -1,6 +1,7 @@
 """``request.number_verification`` on every request, and the redirects of StepUpRequired and REVERIFY_AFTER."""
 
 from collections.abc import Awaitable, Callable
+from typing import cast
 from urllib.parse import urlencode
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -26,15 +27,27 @@ class NumberVerificationMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Answer]) -> None:
         self.get_response = get_response
+        self._answer: Callable[[HttpRequest], Answer] = self._answered
         if iscoroutinefunction(get_response):
             markcoroutinefunction(self)
+            self._answer = self._aanswered
             self.process_view = self.aprocess_view  # type: ignore[method-assign, assignment]  # what Django awaits
 
     def __call__(self, request: HttpRequest) -> Answer:
         known = NumberVerification(request)
         request.number_verification = known  # type: ignore[attr-defined]  # a NumberVerificationRequest from now on
         request.anumber_verification = known.aread  # type: ignore[attr-defined]  # as above
-        return self.get_response(request)  # what Django awaits where it is to be awaited
+        return self._answer(request)  # what Django awaits where it is to be awaited
+
+    def _answered(self, request: HttpRequest) -> Answer:
+        answer = self.get_response(request)
+        session.leave_cookie(request)
+        return answer
+
+    async def _aanswered(self, request: HttpRequest) -> HttpResponseBase:
+        answer = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+        session.leave_cookie(request)
+        return answer
 
     def process_view(
         self, request: NumberVerificationRequest, view: object, args: object, kwargs: object

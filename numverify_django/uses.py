@@ -235,6 +235,7 @@ def _find_to_confirm(request: HttpRequest, attempt: VerificationAttempt, verific
 
 def _let_in(request: HttpRequest, user: "User") -> None:
     if request.user.is_authenticated:  # as this very user: the backend refuses any other
+        # Whoever copied the cookie since the login must not have the proof as well (OWASP ASVS 5.0, 7.2.4).
         request.session.cycle_key()
     else:
         login(request, user)

@@ -7,12 +7,12 @@ from urllib.parse import urlencode
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.auth import get_user_model
+from django.contrib.auth import get_user_model, logout
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import connections
 from django.http import Http404, HttpResponse
-from django.test import AsyncClient
+from django.test import AsyncClient, Client
 from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views import View
@@ -21,6 +21,7 @@ from numverify_django.decorators import NumberVerifiedMixin, number_verified_req
 from numverify_django.models import VerificationAttempt, VerifiedNumber
 from numverify_django.session import StepUpRequired
 
+from .asgi import LoopClient
 from .conftest import HOST, Phone, query_of
 from .test_login import GOOD, account
 from .test_session import grow_old
@@ -99,6 +100,11 @@ def pay_by_hand(request):
     return HttpResponse(LET_THROUGH)
 
 
+def leave(request):
+    logout(request)
+    return HttpResponse("left")
+
+
 def fail_with(error):
     def view(request):
         raise error
@@ -121,6 +127,7 @@ urlpatterns = [
     path("async-decorated/", DecoratedAsyncView.as_view()),
     path("async/", number_verified_required(max_age=300)(pay_async)),
     path("by-hand/", pay_by_hand),
+    path("leave/", leave),
     path("denied/", fail_with(PermissionDenied("ours is a subclass of it"))),
     path("missing/", fail_with(Http404())),
     path("broken/", fail_with(ZeroDivisionError("not ours"))),
@@ -323,6 +330,39 @@ class TestPost:
         phone.client.post("/function/", {"to": "somebody"})
 
         assert Group.objects.get().name == "somebody"
+
+
+@pytest.mark.parametrize("client", [Client, LoopClient])
+class TestCookie:
+    """A proof gives the session a new key; what another tab asks with the old one takes nothing from the browser."""
+
+    def tab(self, phone, client):
+        """Return another tab of this browser, which has not heard of a new cookie."""
+        tab = client(SERVER_NAME=HOST)
+        tab.cookies["sessionid"] = phone.client.cookies["sessionid"].value
+        return tab
+
+    def test_answer_that_comes_after_the_proof_logs_nobody_out(self, phone, client):
+        phone.log_in(GOOD)
+        grow_old(phone, 310)
+        tab = self.tab(phone, client)
+        confirm(phone, "/function/")
+        answer = tab.get("/asks/")
+
+        assert (answer.content, "sessionid" in answer.cookies) == (b"False", False)
+        assert "Cookie" in answer["Vary"]
+        phone.client.cookies.update(answer.cookies)
+        assert phone.client.get("/function/").content == LET_THROUGH
+
+    @pytest.mark.parametrize("is_old", [False, True])
+    def test_logging_out_deletes_it_as_ever(self, phone, client, is_old):
+        phone.log_in(GOOD)
+        tab = self.tab(phone, client)
+        if is_old:
+            phone.client.session.delete()
+        answer = tab.get("/leave/")
+
+        assert (answer.content, answer.cookies["sessionid"]["max-age"]) == (b"left", 0)
 
 
 NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
