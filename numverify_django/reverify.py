@@ -52,7 +52,7 @@ async def begin(request: NumberVerificationRequest) -> HttpResponse | None:
     try:
         offered = conf.get().offered(known.operator or "")  # another may not vouch for it
         operator = profiles.select(offered, known.number)
-        if operator is None:
+        if operator is None or not pages.is_safe(request, here):  # nobody would come back to it
             return None
         asked: dict[str, Any] = {"use": Use.REVERIFY, "next_url": here, "user": request.user}
         attempt, url = await flow.begin(request, operator, known.number, **asked)

@@ -122,6 +122,16 @@ def test_proof_of_a_number_that_was_removed_is_left_alone(old):
     assert is_left_alone(old, old.client.get(HERE))
 
 
+@pytest.mark.parametrize("length", [2048, 2049])
+def test_page_whose_address_is_too_long_to_come_back_to_comes_at_once(old, length):
+    here = HERE.ljust(length, "x")
+    response = old.client.get(here, headers=NAVIGATION)
+    if length > 2048:
+        assert is_left_alone(old, response)
+    else:
+        assert old.client.get(old.come_back(response))["Location"] == here
+
+
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "options"])
 def test_what_a_person_sends_is_not_held_up(old, method):
     response = getattr(old.client, method)(HERE, headers=NAVIGATION)

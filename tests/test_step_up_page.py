@@ -7,12 +7,13 @@ from types import ModuleType
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied, SynchronousOnlyOperation
 from django.http import HttpResponse
 from django.template import engines
 from django.test import Client
 from django.urls import include, path
 from django.utils.decorators import async_only_middleware
+from django.utils.http import MAX_URL_LENGTH
 from docutils import nodes
 from rest_framework import permissions
 from rest_framework.response import Response
@@ -90,15 +91,32 @@ def paid(request):
     return HttpResponse("paid")
 
 
+def shown(request):
+    """Return the page's template as ``request`` gets it."""
+    (text,) = blocks("django")
+    return engines["django"].from_string(text).render({}, request)
+
+
+async def shown_early(request):
+    return HttpResponse(shown(request))
+
+
+async def shown_in_time(request):
+    await request.anumber_verification()
+    return HttpResponse(shown(request))
+
+
 views, api, guards = load("views"), load("api"), load("guards")
 GUARDED = {"pay": views.pay, "later": views.pay_later, "class": views.Payment.as_view(), "api": api.Payments.as_view()}
 urlpatterns = [*(path(f"{name}/", view) for name, view in GUARDED.items())]
 urlpatterns += [path("numverify/", include("numverify_django.urls"))]
+urlpatterns += [path("early/", shown_early), path("in-time/", shown_in_time)]
 urlpatterns += [path("billing/", paid), path("loop/", paid)]
 for text, classes in listed().items():
     view = type("Listed", (api.Payments,), {"permission_classes": classes, "get": api.Payments.post})
     urlpatterns += [path(f"listed/{text}/", view.as_view())]
 urlpatterns += [path("raising/", RaisingView.as_view()), path("denying/", DenyingView.as_view())]
+SAID = "The SIM was checked"
 FETCH = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Referer": f"http://{HOST}/cart/", "Accept": "*/*"}
 
 
@@ -174,13 +192,21 @@ def test_api_that_leaves_nothing_to_the_middleware_makes_a_403_of_its_own(phone)
     assert (answer.status_code, list(answer.json())) == (403, ["detail"])
 
 
-@pytest.mark.parametrize(("age", "shown"), [(0, True), (310, False)])
-def test_template_tells(phone, age, shown):
+@pytest.mark.parametrize(("age", "is_shown"), [(0, True), (310, False)])
+def test_template_tells(phone, age, is_shown):
     phone.log_in(GOOD)
     grow_old(phone, age)
     request = phone.client.get("/numverify/login/").wsgi_request
-    (text,) = blocks("django")
-    assert ("The SIM was checked" in engines["django"].from_string(text).render({}, request)) is shown
+    assert (SAID in shown(request)) is is_shown
+    assert (SAID in phone.client.get("/in-time/").content.decode()) is is_shown
+
+
+def test_template_of_an_asynchronous_view_cannot_wait_for_the_database(phone):
+    phone.client = LoopClient(SERVER_NAME=HOST)
+    phone.log_in(GOOD)
+    assert SAID in phone.client.get("/in-time/").content.decode()
+    with pytest.raises(SynchronousOnlyOperation):
+        phone.client.get("/early/")
 
 
 def test_template_without_a_request_says_what_is_missing():
@@ -199,6 +225,7 @@ def test_setting_is_one(settings):
 
 
 def test_page_says_what_the_code_does():
+    assert f"longer than {MAX_URL_LENGTH:,} characters" in TEXT
     assert "for ten minutes" in TEXT
     assert PAUSE.total_seconds() == 600
     assert f"such attempts are {Use.REVERIFY.label};" in TEXT
