@@ -41,12 +41,12 @@ class NumberVerificationMiddleware:
 
     def _answered(self, request: HttpRequest) -> Answer:
         answer = self.get_response(request)
-        session.leave_cookie(request)
+        _leave_cookie(request)
         return answer
 
     async def _aanswered(self, request: HttpRequest) -> HttpResponseBase:
         answer = await cast(Awaitable[HttpResponseBase], self.get_response(request))
-        session.leave_cookie(request)
+        _leave_cookie(request)
         return answer
 
     def process_view(
@@ -64,6 +64,11 @@ class NumberVerificationMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer StepUpRequired; Django tells of what a view raised alone, and in a thread."""
         return step_up(request) if isinstance(exception, StepUpRequired) else None
+
+
+def _leave_cookie(request: HttpRequest) -> None:
+    if not navigation.is_page(request):  # a page comes when a person asks for it, and rids a browser of a dead cookie
+        session.leave_cookie(request)
 
 
 def step_up(request: HttpRequest) -> HttpResponse:

@@ -334,7 +334,7 @@ class TestPost:
 
 @pytest.mark.parametrize("client", [Client, LoopClient])
 class TestCookie:
-    """A proof gives the session a new key; what another tab asks with the old one takes nothing from the browser."""
+    """A proof gives the session a new key; what a script asks with the old one takes nothing from the browser."""
 
     def tab(self, phone, client):
         """Return another tab of this browser, which has not heard of a new cookie."""
@@ -342,17 +342,24 @@ class TestCookie:
         tab.cookies["sessionid"] = phone.client.cookies["sessionid"].value
         return tab
 
-    def test_answer_that_comes_after_the_proof_logs_nobody_out(self, phone, client):
+    def test_script_answered_after_the_proof_logs_nobody_out(self, phone, client):
         phone.log_in(GOOD)
         grow_old(phone, 310)
         tab = self.tab(phone, client)
         confirm(phone, "/function/")
-        answer = tab.get("/asks/")
+        answer = tab.get("/asks/", headers={"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"})
 
         assert (answer.content, "sessionid" in answer.cookies) == (b"False", False)
         assert "Cookie" in answer["Vary"]
         phone.client.cookies.update(answer.cookies)
         assert phone.client.get("/function/").content == LET_THROUGH
+
+    def test_page_deletes_the_cookie_of_no_session_as_ever(self, phone, client):
+        phone.log_in(GOOD)
+        tab = self.tab(phone, client)
+        phone.client.session.delete()
+
+        assert tab.get("/asks/").cookies["sessionid"]["max-age"] == 0
 
     @pytest.mark.parametrize("is_old", [False, True])
     def test_logging_out_deletes_it_as_ever(self, phone, client, is_old):
