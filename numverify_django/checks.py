@@ -11,7 +11,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import DisallowedHost, ImproperlyConfigured
-from django.db.models import EmailField, Field
+from django.db.models import Field
 from django.http import HttpRequest
 from django.shortcuts import resolve_url
 from django.template import TemplateDoesNotExist
@@ -21,12 +21,11 @@ from django.utils.module_loading import import_string
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 from mozilla_django_oidc.middleware import SessionRefresh
 
-from . import conf, pages, policies, routing
+from . import conf, newcomers, pages, policies, routing
 from .backends import NumberVerificationBackend
 from .protocol.profiles import Operator, is_loopback, origin
 
 MIDDLEWARE = "numverify_django.middleware.NumberVerificationMiddleware"
-USERNAME_LENGTH = 32
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 SSO_API = "mozilla_django_oidc.contrib.drf"  # by its name: Django REST framework may be missing
 PROVIDER = "oauth2_provider.backends"  # by its name as well
@@ -113,36 +112,37 @@ def _takes_tokens(view: Callable[..., Any]) -> bool:
 
 @register(Tags.models)
 def check_user_model(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
-    """Report a user model of which ``create_user`` cannot make an account for an unknown number."""
-    makers = [part for part in backends() if issubclass(part, NumberVerificationBackend)]
-    is_ours = any(part.create_user is NumberVerificationBackend.create_user for part in makers)
-    if not is_ours or conf.problems() or conf.get().unknown_number == "deny":
+    """Report a user model of which ``create_user`` cannot make the account for an unknown number."""
+    listed = [part for part in backends() if issubclass(part, NumberVerificationBackend)]
+    makers = [part for part in listed if part.create_user is NumberVerificationBackend.create_user]
+    if not makers or conf.problems() or conf.get().unknown_number == "deny":
         return []
     model = get_user_model()
-    missing = [field.name for field in model._meta.concrete_fields if _lacks_value(field, model.USERNAME_FIELD)]
-    if not missing:
-        return list(_check_username(model))
-    hint = "Override create_user in a backend of your own, or set NUMVERIFY['UNKNOWN_NUMBER'] to 'deny'."
-    text = f"An unknown number cannot get an account: {model.__name__} needs {', '.join(missing)}."
-    return [Error(text, hint=hint, id="numverify.E026")]
+    found = list(_check_fields(model))
+    if any(part.get_username is NumberVerificationBackend.get_username for part in makers):
+        found.extend(_check_username(model))
+    return found
+
+
+def _check_fields(model: type[AbstractBaseUser]) -> Iterator[CheckMessage]:
+    missing = newcomers.lacking(model)
+    if missing:
+        hint = "Override create_user in a backend of your own, or set NUMVERIFY['UNKNOWN_NUMBER'] to 'deny'."
+        text = f"An unknown number cannot get an account: {model.__name__} needs {', '.join(missing)}."
+        yield Error(text, hint=hint, id="numverify.E026")
 
 
 def _check_username(model: type[AbstractBaseUser]) -> Iterator[CheckMessage]:
-    username = model.USERNAME_FIELD  # type: ignore[attr-defined]  # the stubs leave it to subclasses
-    if isinstance(model._meta.get_field(username), EmailField):
-        hint = "Override get_username in a backend of your own, or set NUMVERIFY['UNKNOWN_NUMBER'] to 'deny'."
-        text = f"New accounts get a random text for an address: {username} of {model.__name__}."
+    """Report a username for which a random text is not fit."""
+    username: str = model.USERNAME_FIELD  # type: ignore[attr-defined]  # the stubs leave it to subclasses
+    field: Field[Any, Any] = model._meta.get_field(username)  # type: ignore[assignment]  # it has a column
+    hint = "Override get_username in a backend of your own, or set NUMVERIFY['UNKNOWN_NUMBER'] to 'deny'."
+    if not newcomers.takes_random(field):
+        text = f"An unknown number cannot get an account: {username} of {model.__name__} takes no random text."
+        yield Error(text, hint=hint, id="numverify.E026")
+    elif not newcomers.is_for_random(field):
+        text = f"New accounts get a random text for what is something else: {username} of {model.__name__}."
         yield Warning(text, hint=hint, id="numverify.W010")
-
-
-def _lacks_value(field: "Field[Any, Any]", username: str) -> bool:
-    """Tell whether an account needs a value in this field that neither create_user nor the model gives."""
-    if field.name == username:
-        return (field.max_length or USERNAME_LENGTH) < USERNAME_LENGTH
-    is_dated = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
-    if field.null or field.has_default() or field.has_db_default() or field.primary_key or is_dated:
-        return False
-    return field.unique or not field.empty_strings_allowed
 
 
 def _operators() -> tuple[Operator, ...]:

@@ -42,6 +42,7 @@ RANKS = {
     "person": 7,
     "navigation": 7,
     "policies": 3,
+    "newcomers": 3,
     "pages": 8,
     "flow": 8,
     "uses": 9,
