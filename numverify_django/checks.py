@@ -17,6 +17,7 @@ from django.shortcuts import resolve_url
 from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
 from django.urls import NoReverseMatch, URLResolver, get_resolver, reverse
+from django.utils import translation
 from django.utils.module_loading import import_string
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 from mozilla_django_oidc.middleware import SessionRefresh
@@ -165,9 +166,7 @@ def _part(path: str) -> type:
 
 
 def _check_urls() -> Iterator[CheckMessage]:
-    try:
-        reverse("numverify:callback")
-    except NoReverseMatch:
+    if _callback() is None:
         hint = "Add path('numverify/', include('numverify_django.urls')) to the URLconf."
         yield Error("The URLs of numverify_django are not included.", hint=hint, id="numverify.E023")
     if _is_without_its_app("numverify_drf:start", "numverify_django.contrib.drf"):
@@ -184,15 +183,37 @@ def _check_urls() -> Iterator[CheckMessage]:
     except (TemplateDoesNotExist, ImproperlyConfigured):
         hint = "Set APP_DIRS to True in TEMPLATES, or add a loader that finds the templates of apps."
         yield Error("The templates of numverify_django are not found.", hint=hint, id="numverify.E029")
-    if "*" in django_settings.ALLOWED_HOSTS and any(not operator.redirect_uri for operator in _operators()):
-        hint = "Set ALLOWED_HOSTS to the site's hosts, or REDIRECT_URI of each operator: the code goes where it says."
-        yield Error("ALLOWED_HOSTS takes any host, and REDIRECT_URI is not set.", hint=hint, id="numverify.E027")
+    if any(not operator.redirect_uri for operator in _operators()):
+        yield from _check_requests()
     yield from _check_callbacks(_operators())
     try:
         conf.problems() or pages.fallback("")
     except NoReverseMatch:
         hint = "Correct NUMVERIFY['FALLBACK_URL']: a path that begins with '/', a URL, or a URL name."
         yield Error("NUMVERIFY['FALLBACK_URL'] is the name of no URL.", hint=hint, id="numverify.E025")
+
+
+def _callback() -> str | None:
+    """Return the path of the callback of all, in the language of this thread, or None where our URLs are missing."""
+    try:
+        return reverse("numverify:callback")
+    except NoReverseMatch:
+        return None
+
+
+def _check_requests() -> Iterator[CheckMessage]:
+    """Report requests of which one redirect URI would be made and then another: an operator knows one."""
+    if "*" in django_settings.ALLOWED_HOSTS:
+        hint = "Set ALLOWED_HOSTS to the site's hosts, or REDIRECT_URI of each operator: the code goes where it says."
+        yield Error("ALLOWED_HOSTS takes any host, and REDIRECT_URI is not set.", hint=hint, id="numverify.E027")
+    callbacks: dict[str | None, None] = {}
+    for code, _ in django_settings.LANGUAGES[:2]:  # two will tell, and each has to be loaded
+        with translation.override(code):
+            callbacks[_callback()] = None
+    if len(callbacks) > 1:
+        hint = "Include numverify_django.urls outside i18n_patterns, or set REDIRECT_URI of each operator."
+        text = f"Each language has a callback, and operators must know all of them: {', '.join(map(str, callbacks))}..."
+        yield Warning(text, hint=hint, id="numverify.W037")
 
 
 def _is_without_its_app(name: str, app: str) -> bool:
@@ -251,9 +272,8 @@ def _check_cookies() -> Iterator[CheckMessage]:
 
 def _callbacks() -> list[str]:
     """Return the paths to which operators lead back, as far as the settings say; none where our URLs are missing."""
-    try:
-        own = reverse("numverify:callback")
-    except NoReverseMatch:  # E023 says so
+    own = _callback()
+    if own is None:  # E023 says so
         return []
     told = [operator.redirect_uri and urlsplit(operator.redirect_uri).path for operator in _operators()]
     return [path or own for path in told] or [own]

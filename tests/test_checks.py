@@ -98,6 +98,7 @@ CLOSED_BY_DJANGO = {
     "MIDDLEWARE": [*good.MIDDLEWARE, "django.middleware.csp.ContentSecurityPolicyMiddleware"],
     "SECURE_CSP": {"form-action": "'self'"},
 }
+TRANSLATED = {"ROOT_URLCONF": "tests.urls_translated", "LANGUAGES": [("de", "German"), ("en", "English")]}
 
 
 def closed(*allowed):
@@ -204,6 +205,9 @@ CASES = [
     Case("W032", "operators' origins", closed("'self'") | ASKED, closed("'self'", "https:") | ASKED),
     Case("W035", "ALLOWED_HOSTS", numverify(CALLBACK), {"ALLOWED_HOSTS": [".site.example"]}),
     Case("W036", "SESSION_COOKIE_PATH", {"SESSION_COOKIE_PATH": "/app/"}, {"SESSION_COOKIE_PATH": "/numverify"}),
+    Case("W037", "i18n_patterns", TRANSLATED, {"ROOT_URLCONF": "tests.urls"}),
+    Case("W037", "REDIRECT_URI", TRANSLATED, numverify({"REDIRECT_URI": "https://127.0.0.1/en/numverify/callback/"})),
+    Case("W037", "/de/numverify/callback/", TRANSLATED, {"LANGUAGES": [("de", "German")]}),
     Case("W036", "CSRF_COOKIE_PATH", {"CSRF_COOKIE_PATH": "/num"}, {"CSRF_COOKIE_PATH": "/"}),
     Case(
         "W021", "SESSION_ENGINE", {"SESSION_ENGINE": f"{SESSIONS}.signed_cookies"}, {"SESSION_ENGINE": f"{SESSIONS}.db"}
