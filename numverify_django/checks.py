@@ -165,6 +165,11 @@ def _part(path: str) -> type:
     return found if isinstance(found, type) else object
 
 
+def _lineage(path: str) -> list[str]:
+    """Return ``path`` and those of all that the class there inherits from; what is not installed has its own alone."""
+    return [path, *(f"{part.__module__}.{part.__qualname__}" for part in _part(path).__mro__)]
+
+
 def _check_urls() -> Iterator[CheckMessage]:
     if _callback() is None:
         hint = "Add path('numverify/', include('numverify_django.urls')) to the URLconf."
@@ -283,7 +288,8 @@ def _callbacks() -> list[str]:
 def check_policy(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     """Report a Content-Security-Policy under which browsers do not send the login's form, or not on to the operator."""
     found: list[CheckMessage] = []
-    for sources in [] if conf.problems() else policies.form_sources():
+    middleware = {name for path in django_settings.MIDDLEWARE for name in _lineage(path)}
+    for sources in [] if conf.problems() else policies.form_sources(middleware):
         missing = policies.lacking(sources, _goals())
         if missing:
             hint = f"Add {', '.join(missing)} to form-action."

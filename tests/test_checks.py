@@ -3,11 +3,13 @@
 from typing import NamedTuple
 
 import pytest
+from csp.middleware import CSPMiddleware
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.checks import run_checks
 from django.core.checks.registry import registry
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.test.utils import override_script_prefix
 from mozilla_django_oidc.middleware import SessionRefresh
 
 from numverify_django.backends import NumberVerificationBackend
@@ -66,6 +68,10 @@ class OwnRefresh(SessionRefresh):
         """Tell whether to ask (never called here)."""
 
 
+class OwnPolicyMiddleware(CSPMiddleware):
+    """A site's own."""
+
+
 class OwnAuthenticationMiddleware(AuthenticationMiddleware):
     """A site's own."""
 
@@ -88,6 +94,7 @@ def forms(*allowed):
     return {"DIRECTIVES": {"default-src": ["'self'"], "form-action": list(allowed)}}
 
 
+OWN_POLICY = "tests.test_checks.OwnPolicyMiddleware"
 CLOSED = {
     "MIDDLEWARE": [*good.MIDDLEWARE, "csp.middleware.CSPMiddleware"],
     "CONTENT_SECURITY_POLICY": forms("'self'"),
@@ -98,6 +105,13 @@ CLOSED_BY_DJANGO = {
     "MIDDLEWARE": [*good.MIDDLEWARE, "django.middleware.csp.ContentSecurityPolicyMiddleware"],
     "SECURE_CSP": {"form-action": "'self'"},
 }
+
+
+def sparing(*prefixes):
+    """Return the settings of a site whose policy some pages do without."""
+    return CLOSED | {"CONTENT_SECURITY_POLICY": forms("'self'") | {"EXCLUDE_URL_PREFIXES": prefixes}}
+
+
 TRANSLATED = {"ROOT_URLCONF": "tests.urls_translated", "LANGUAGES": [("de", "German"), ("en", "English")]}
 
 
@@ -202,6 +216,8 @@ CASES = [
     Case("W032", "'self'", closed("'none'") | ON_A_PAGE, closed("'self'") | ON_A_PAGE),
     Case("W032", "'self'", closed(ISSUER), closed("'self'", ISSUER)),
     Case("W032", ISSUER, closed("'self'", "https://pay.example"), closed("'self'", "https://*.telefonica.com")),
+    Case("W032", ISSUER, sparing("/admin/", "/club/numverify/"), sparing("/numverify/login")),
+    Case("W032", ISSUER, CLOSED | {"MIDDLEWARE": [*good.MIDDLEWARE, OWN_POLICY]}, {"MIDDLEWARE": good.MIDDLEWARE}),
     Case("W032", "operators' origins", closed("'self'") | ASKED, closed("'self'", "https:") | ASKED),
     Case("W035", "ALLOWED_HOSTS", numverify(CALLBACK), {"ALLOWED_HOSTS": [".site.example"]}),
     Case("W036", "SESSION_COOKIE_PATH", {"SESSION_COOKIE_PATH": "/app/"}, {"SESSION_COOKIE_PATH": "/numverify"}),
@@ -438,7 +454,7 @@ OPEN = {
     "a page between": closed("'self'") | ON_A_PAGE,
     "not sent": CLOSED | {"MIDDLEWARE": good.MIDDLEWARE},
     "silent": CLOSED | {"CONTENT_SECURITY_POLICY": {"DIRECTIVES": {"default-src": ["'self'"]}}},
-    "sparing some pages": CLOSED | {"CONTENT_SECURITY_POLICY": forms("'self'") | {"EXCLUDE_URL_PREFIXES": ["/x"]}},
+    "sparing our pages": sparing("/admin/", "/numverify/"),
     "missing": CLOSED | {"CONTENT_SECURITY_POLICY": None},
     "empty": CLOSED_BY_DJANGO | {"SECURE_CSP": {}},
 }
@@ -518,3 +534,11 @@ def test_cookies_must_reach_the_callback_of_each_operator(site):
     assert [message.msg for message in reported() if message.id == "numverify.W036"] == [
         "SESSION_COOKIE_PATH does not cover /numverify/callback/: no login works."
     ]
+
+
+def test_pages_that_a_policy_spares_are_told_without_the_path_of_the_site(site, settings):
+    site(sparing("/club/"))
+    with override_script_prefix("/club/"):
+        assert ids() == ["W032"]
+        site(sparing("/numverify/"))
+        assert ids() == []
