@@ -172,7 +172,10 @@ def _lineage(path: str) -> list[str]:
 
 def _check_urls() -> Iterator[CheckMessage]:
     if _callback() is None:
-        hint = "Add path('numverify/', include('numverify_django.urls')) to the URLconf."
+        hint = (
+            "Add path('numverify/', include('numverify_django.urls')) to the URLconf. Where a middleware sets "
+            "request.urlconf to one that has them, add 'numverify.E023' to SILENCED_SYSTEM_CHECKS."
+        )
         yield Error("The URLs of numverify_django are not included.", hint=hint, id="numverify.E023")
     if _is_without_its_app("numverify_drf:start", "numverify_django.contrib.drf"):
         hint = "Add 'numverify_django.contrib.drf' to INSTALLED_APPS: without it no app's login is completed."
