@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import global_settings
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 from docutils import nodes
 from docutils.core import publish_doctree
@@ -146,6 +147,8 @@ def is_there(path):
     """Tell whether the dotted ``path`` leads to a module, or to what is in one."""
     try:
         return bool(import_string(path) or True)
+    except ImproperlyConfigured:  # it is, and says what it wants
+        return True
     except ImportError:
         return False
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.core.management import load_command_class
 from django.dispatch import Signal
+from docutils import nodes
 
 import numverify_django
 from numverify_django import conf, signals, urls
@@ -18,7 +19,7 @@ from numverify_django.protocol.profiles import PROFILES, Operator, Profile
 from numverify_django.sandbox.dialects import DIGITS
 from numverify_django.sandbox.state import FAULT_VALUES, HOPS
 
-from .test_docs import ROOT, read, table
+from .test_docs import PAGES, ROOT, blocks, is_there, read, table
 
 SETTINGS = read("docs/reference/settings.rst")
 REASONS = read("docs/reference/reasons.rst")
@@ -95,6 +96,48 @@ def test_signals_are_all_there():
     assert re.findall(r"^\.\. autodata:: (\w+)$", text, re.MULTILINE) == [
         name for name, value in vars(signals).items() if isinstance(value, Signal)
     ]
+
+
+PATH = re.compile(r"numverify_django(?:\.\w+)*")
+
+
+def is_module(path):
+    """Tell whether the dotted ``path`` leads to a module, which is imported for what is in it."""
+    place = ROOT.joinpath(*path.split("."))
+    return place.is_dir() or place.with_suffix(".py").is_file()
+
+
+def used(text):
+    """Return the paths of what the Python ``text`` takes from our package: by import, of a module, or in a string."""
+    nodes = list(ast.walk(ast.parse(text)))
+    froms = [node for node in nodes if isinstance(node, ast.ImportFrom) and PATH.fullmatch(node.module or "")]
+    names = {part.asname or part.name: f"{node.module}.{part.name}" for node in froms for part in node.names}
+    modules = {name: path for name, path in names.items() if is_module(path)}
+    found = {path for path in names.values() if not is_module(path)}
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") in modules:
+            found.add(f"{modules[node.value.id]}.{node.attr}")
+        if isinstance(node, ast.Constant) and PATH.fullmatch(str(node.value)):
+            found.add(node.value)
+    return found
+
+
+CLASSES = ROOT.joinpath("docs/reference/classes.rst").read_text()
+LISTED = set(re.findall(r"``(numverify_django[.\w]*)``", CLASSES))
+DESCRIBED = set(re.findall(r"^ *\.\. auto\w+:: (numverify_django\S+)$", CLASSES, re.MULTILINE))
+SIGNALS = {f"{signals.__name__}.{name}" for name, value in vars(signals).items() if isinstance(value, Signal)}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_the_pages_have_a_site_use_is_listed(page):
+    document = read(page)
+    named = {node.astext() for node in document.findall(nodes.literal) if PATH.fullmatch(node.astext())}
+    named = {path for path in named if is_there(path) and not is_module(path)}
+    assert named.union(*map(used, blocks(document, "python"))) - LISTED - DESCRIBED - SIGNALS == set()
+
+
+def test_what_is_listed_is_there():
+    assert [path for path in LISTED if not (is_module(path) or is_there(path))] == []
 
 
 PACKAGE = Path(numverify_django.__file__).parent
