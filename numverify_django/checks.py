@@ -22,7 +22,7 @@ from django.utils.module_loading import import_string
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 from mozilla_django_oidc.middleware import SessionRefresh
 
-from . import conf, newcomers, pages, policies, routing
+from . import conf, newcomers, pages, policies, roster
 from .backends import NumberVerificationBackend
 from .protocol.profiles import Operator, is_loopback, origin
 
@@ -236,7 +236,7 @@ def _check_callbacks(operators: Iterable[Operator]) -> Iterator[CheckMessage]:
     for operator in operators:
         where = f"NUMVERIFY['OPERATORS']['{operator.name}']['REDIRECT_URI']"
         others = [other.name for other in operators if other is not operator]
-        taken = [name for name in others if _answers_at_callback_of(name, operator)]
+        taken = [name for name in others if roster.is_own_callback(operator.redirect_uri, name)]
         if taken:
             hint = f"Let it end in callback/ or in callback/{operator.name}/, and register that with the operator."
             yield Error(f"{where} is the callback of '{taken[0]}'.", hint=hint, id="numverify.E034")
@@ -357,28 +357,7 @@ def check_choices(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
         found.append(Warning("The audit keeps whole numbers.", hint=hint, id="numverify.W004"))
     for operator in settings.listed:
         found.extend(_check_operator(operator))
-    return [*found, *_check_mix_up(settings.listed)]
-
-
-def _check_mix_up(operators: Iterable[Operator]) -> Iterator[CheckMessage]:
-    """Warn where several answer at one callback, and an answer need not say whose it is."""
-    sharing = [operator for operator in operators if not _answers_at_callback_of(operator.name, operator)]
-    for operator in sharing if len(sharing) > 1 else ():
-        if operator.id_token == "absent" and not operator.response_iss:  # noqa: S105
-            hint = (
-                "Set ID_TOKEN to 'required' or RESPONSE_ISS to True as soon as it sends an ID token or iss; until then "
-                "set REDIRECT_URI to a callback of its own (docs/operators.rst)."
-            )
-            where = f"NUMVERIFY['OPERATORS']['{operator.name}']"
-            text = f"{where} is one of several, and nothing says that a callback comes from it (RFC 9700 2.1)."
-            yield Warning(text, hint=hint, id="numverify.W009")
-
-
-def _answers_at_callback_of(name: str, operator: Operator) -> bool:
-    try:
-        return routing.is_own_callback(operator.redirect_uri, name)
-    except NoReverseMatch:  # E023 says so
-        return False
+    return found
 
 
 def _check_operator(operator: Operator) -> Iterator[CheckMessage]:

@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import hmac
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -24,7 +24,7 @@ from .protocol import jose
 from .protocol.exceptions import Misconfigured
 from .protocol.phone import PhoneNumber
 from .protocol.profiles import PROFILES, SHARE, VERIFY, Operator, Profile
-from .roster import Asked, Fixed
+from .roster import Asked, Fixed, apart
 
 # name -> (count, seconds) or None. Mobile carriers put crowds behind one address: alone it is no measure of anybody.
 RATE_LIMITS: Mapping[str, readers.Limit] = MappingProxyType(
@@ -217,14 +217,26 @@ def read_operators(raw: Any) -> tuple[tuple[Operator, ...], list[Problem]]:
         return (), [Problem("E001", "NUMVERIFY['OPERATORS'] names no operator.", hint)]
     found: list[Problem] = []
     operators = tuple(filter(None, (_operator(name, keys, found) for name, keys in raw.items())))
-    return ((), found) if found else (_apart(operators), [])
+    operators = apart(operators)
+    found.extend(_taken_for_another(operators))
+    return ((), found) if found else (operators, [])
 
 
-def _apart(operators: tuple[Operator, ...]) -> tuple[Operator, ...]:
-    """Return ``operators``, each knowing where the others are."""
-    return tuple(
-        replace(one, rivals=frozenset().union(*(other.places for other in operators)) - one.places) for one in operators
-    )
+def _taken_for_another(operators: tuple[Operator, ...]) -> Iterator[Problem]:
+    """Yield a Problem for each whose answers nothing tells from another's before its code is spent (RFC 9700 4.4.2).
+
+    What a discovery document leaves open is seen at the start of a login.
+    """
+    for one in operators:
+        is_silent = one.response_iss is False or (one.response_iss is None and one.is_complete)
+        if one.shares_callback and is_silent:
+            where = f"NUMVERIFY['OPERATORS']['{one.name}']"
+            hint = (
+                f"Set REDIRECT_URI to its own callback, which ends in callback/{one.name}/, and register that with the "
+                "operator in place of the other; APP_REDIRECT_URI, where it is set, to a link of its own. Or set "
+                "RESPONSE_ISS to True if the operator sends iss."
+            )
+            yield Problem("E012", f"{where} shares its callback with another operator and sends no iss.", hint)
 
 
 def _too_short_a_memory(settings: Settings) -> Iterator[Problem]:

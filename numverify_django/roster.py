@@ -1,14 +1,16 @@
 """Who the operators are: those that stand in the settings, or those that a callable of the site names now.
 
-The callable may read a database. A process asks it again after FRESH seconds, whatever it has to do meanwhile.
+The callable may read a database. A process asks it again after FRESH seconds, whatever it has to do meanwhile. Each
+operator knows of the others what keeps their answers and secrets apart.
 """
 
 import copy
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import unquote, urlsplit
 
 from . import hooks
 from .protocol.exceptions import Misconfigured
@@ -88,3 +90,30 @@ class Asked:
         if wrong:
             logger.error("OPERATORS: %s", wrong)
         return Held(raw, operators, wrong, self._clock() + (RETRY if wrong else FRESH))
+
+
+def apart(operators: tuple[Operator, ...]) -> tuple[Operator, ...]:
+    """Return ``operators``, each knowing where the others are, and whether one of them answers where it does."""
+    return tuple(
+        replace(
+            one,
+            rivals=frozenset().union(*(other.places for other in operators)) - one.places,
+            shares_callback=any(_meet(one, other) for other in operators if other is not one),
+        )
+        for one in operators
+    )
+
+
+def _meet(one: Operator, other: Operator) -> bool:
+    """Tell whether an answer of either may come where one of the other is taken, in the browser or in an app."""
+    if one.app_redirect_uri and one.app_redirect_uri == other.app_redirect_uri:
+        return True
+    return not any(is_own_callback(operator.redirect_uri, operator.name) for operator in (one, other))
+
+
+def is_own_callback(redirect_uri: str | None, name: str) -> bool:
+    """Tell whether ``redirect_uri`` (text or None) leads to the callback of the operator called ``name`` alone.
+
+    What stands before our path is not looked at: a proxy may put a prefix there.
+    """
+    return redirect_uri is not None and unquote(urlsplit(redirect_uri).path).endswith(f"/callback/{name}/")

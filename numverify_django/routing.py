@@ -4,12 +4,9 @@ One is chosen by name, named by the site's ROUTE, or is the first that serves th
 all, or at one of its own, where no answer of another counts (RFC 9700 4.4.2.2).
 """
 
-from urllib.parse import unquote, urlsplit
-
 from django.http import HttpRequest
-from django.urls import reverse
 
-from . import conf, hooks
+from . import conf, hooks, roster
 from .protocol import profiles
 from .protocol.exceptions import IssuerMismatch, Misconfigured
 from .protocol.phone import PhoneNumber
@@ -32,18 +29,9 @@ def choose(request: HttpRequest, number: PhoneNumber | None, chosen: str = "") -
     return named[0]
 
 
-def is_own_callback(redirect_uri: str | None, name: str) -> bool:
-    """Tell whether ``redirect_uri`` (text or None) leads to the callback of the operator called ``name`` alone.
-
-    What stands before our path is not looked at: a proxy may put a prefix there.
-    """
-    own = f"{unquote(reverse('numverify:callback'))}{name}/"
-    return redirect_uri is not None and unquote(urlsplit(redirect_uri).path).endswith(own)
-
-
 def check_callback(request: HttpRequest, name: str, redirect_uri: str | None) -> None:
     """Raise IssuerMismatch where this is not the URL that the operator ``name``, told ``redirect_uri``, leads to."""
     here = request.resolver_match.kwargs.get("operator")  # type: ignore[union-attr]  # a view has been found
-    is_elsewhere = is_own_callback(redirect_uri, name) if here is None else here != name
+    is_elsewhere = roster.is_own_callback(redirect_uri, name) if here is None else here != name
     if is_elsewhere:
         raise IssuerMismatch("the answer came to another callback than the one that its operator was told")

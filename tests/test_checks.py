@@ -419,16 +419,6 @@ def test_backend_that_makes_the_accounts_may_have_any_user_model(demanding, sett
     assert check_user_model(None) == []
 
 
-@pytest.mark.parametrize(
-    ("first", "warned"),
-    [({}, []), ({"ID_TOKEN": "absent"}, ["W006", "W009"]), ({"ID_TOKEN": "absent", "RESPONSE_ISS": True}, ["W006"])],
-)
-def test_one_of_several_operators_must_say_who_it_is(site, settings, first, warned):
-    operators = {"movil": OPERATOR | first, "other": OPERATOR}
-    settings.NUMVERIFY = CAREFUL | {"OPERATORS": operators}
-    assert ids() == warned
-
-
 def test_username_that_should_be_an_address_is_warned_of(site, settings):
     settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "tests.members"]
     settings.AUTH_USER_MODEL = "members.Addressed"
@@ -467,20 +457,22 @@ def test_policy_that_stops_no_form_is_not_warned_of(site, changed):
 
 
 HERE = "https://127.0.0.1/numverify/callback/"
-ABSENT = {"ID_TOKEN": "absent"}
+SILENT = {"RESPONSE_ISS": False}
 
 
 @pytest.mark.parametrize(
     ("first", "second", "found"),
     [
-        (ABSENT | {"REDIRECT_URI": f"{HERE}movil/"}, {}, ["W006"]),
-        (ABSENT, {"REDIRECT_URI": f"{HERE}other/"}, ["W006"]),
-        (ABSENT | {"REDIRECT_URI": HERE}, {}, ["W006", "W009"]),
+        ({}, {}, []),
+        (SILENT, {}, ["E012"]),
+        (SILENT | {"REDIRECT_URI": f"{HERE}movil/"}, {}, []),
+        (SILENT, {"REDIRECT_URI": f"{HERE}other/"}, []),
+        (SILENT | {"REDIRECT_URI": HERE}, {}, ["E012"]),
         ({"REDIRECT_URI": f"{HERE}other/"}, {}, ["E034"]),
         ({"REDIRECT_URI": f"{HERE}other/"}, {"REDIRECT_URI": f"{HERE}movil/"}, ["E034", "E034"]),
         ({"REDIRECT_URI": f"{HERE}movil/"}, {"REDIRECT_URI": f"{HERE}other/"}, []),
     ],
-    ids=["own", "the other's own", "of all", "of the other", "swapped", "each its own"],
+    ids=["iss", "no iss", "own", "the other's own", "of all", "of the other", "swapped", "each its own"],
 )
 def test_callbacks_tell_operators_apart(site, settings, first, second, found):
     settings.NUMVERIFY = CAREFUL | {"OPERATORS": {"movil": OPERATOR | first, "other": OPERATOR | second}}
@@ -522,7 +514,7 @@ def test_path_of_a_site_is_what_its_callbacks_say(site):
 
 def test_callbacks_of_a_site_without_our_urls_crash_no_check(site, settings):
     settings.ROOT_URLCONF = "django.contrib.auth.urls"
-    operators = {"movil": OPERATOR | {"REDIRECT_URI": f"{HERE}movil/"}, "other": OPERATOR | ABSENT}
+    operators = {"movil": OPERATOR | {"REDIRECT_URI": f"{HERE}movil/"}, "other": OPERATOR | SILENT}
     settings.NUMVERIFY = CAREFUL | {"OPERATORS": operators}
     assert "E023" in ids()
 

@@ -169,7 +169,7 @@ def test_defaults_of_an_operator_are_the_documented_ones(site):
         **{"assertion_audience": "endpoint", "id_token": "required", "id_token_alg": "RS256", "response_iss": None},
         **{"pkce": True, "purpose": None, "scopes": None, "operation": "verify", "hashed": False},
         **{"login_hint": "none", "send_device": False, "prefixes": COUNTRIES, "timeout": 10, "allow_loopback": False},
-        "rivals": frozenset(),
+        **{"rivals": frozenset(), "shares_callback": False},
     }
 
 
@@ -457,6 +457,54 @@ def test_hashed_is_an_error_where_the_profile_takes_no_hash(site, profile):
 def test_operator_with_neither_id_token_nor_pkce_is_an_error(site, keys):
     site(PKCE=False, **keys)
     assert codes() == ["E009"]
+
+
+# What is wrong: operators whose answers nothing tells apart
+
+
+def at_its_own(name):
+    """Return the keys of an operator with a callback of its own."""
+    return {"REDIRECT_URI": f"https://site.example/numverify/callback/{name}/"}
+
+
+SILENT, SENDING, APP = (
+    {"RESPONSE_ISS": False},
+    {"RESPONSE_ISS": True},
+    {"APP_REDIRECT_URI": "https://app.example/back/"},
+)
+SHARING = {  # keys of one, of the other, and who is told of
+    "left to discovery": ({}, {}, []),
+    "both send it": (SENDING, SENDING, []),
+    "the first does not": (SILENT, SENDING, ["movil"]),
+    "the second does not": (SENDING, SILENT, ["other"]),
+    "neither does": (SILENT, SILENT, ["movil", "other"]),
+    "nothing to discover": (APIGATEWAY, {}, ["movil"]),
+    "nothing to discover, and it sends it": (APIGATEWAY | PLACE | SENDING, {}, []),
+    "the callback of all by its name": (SILENT | {"REDIRECT_URI": "https://site.example/callback/"}, {}, ["movil"]),
+    "a callback each": (SILENT | at_its_own("movil"), SILENT | at_its_own("other"), []),
+    "its own": (SILENT | at_its_own("movil"), SILENT, []),
+    "the other's own": (SILENT, SENDING | at_its_own("other"), []),
+    "each that of the other": (SILENT | at_its_own("other"), SILENT | at_its_own("movil"), ["movil", "other"]),
+    "one link of the app": (SILENT | at_its_own("movil") | APP, APP, ["movil"]),
+    "a link of the app for one": (SILENT | at_its_own("movil") | APP, {}, []),
+}
+
+
+@pytest.mark.parametrize(("one", "other", "named"), SHARING.values(), ids=SHARING)
+def test_operator_without_iss_that_shares_its_callback_is_an_error(settings, one, other, named):
+    settings.NUMVERIFY = {"OPERATORS": {"movil": GOOD | one, "other": GOOD | other}}
+    assert codes() == ["E012"] * len(named)
+    for name, (_, text) in zip(named, told(), strict=True):
+        assert text.startswith(f"NUMVERIFY['OPERATORS']['{name}'] shares its callback")
+        assert f"callback/{name}/" in text
+        assert "RESPONSE_ISS" in text
+
+
+@pytest.mark.parametrize("keys", [SILENT, APIGATEWAY])
+def test_only_operator_needs_no_iss(site, keys):
+    site(**keys)
+    assert codes() == []
+    assert the_operator().shares_callback is False
 
 
 def test_everything_that_is_wrong_is_listed(settings):

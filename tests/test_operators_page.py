@@ -4,12 +4,14 @@ import io
 import re
 import sys
 from types import ModuleType
+from urllib.parse import urlsplit
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection, models
+from django.urls import reverse
 from docutils import nodes
 
 from numverify_django import conf, roster, routing
@@ -98,7 +100,9 @@ def test_route_chooses(settings, rf, number, name):
 
 def test_callbacks_are_those_of_the_routes(settings):
     configure(settings, FIRST, OWN)
-    assert [routing.is_own_callback(one.redirect_uri, one.name) for one in conf.get().operators] == [True, True]
+    for one in conf.get().operators:
+        assert urlsplit(one.redirect_uri).path == reverse("numverify:operator_callback", args=[one.name])
+        assert one.shares_callback is False
 
 
 @pytest.mark.django_db(transaction=True)

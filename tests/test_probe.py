@@ -413,27 +413,40 @@ def test_issuer_that_nobody_speaks_of_is_unknown(hostile):
     assert Probe().verdict("iss in the callback") == "unknown"
 
 
-SILENT = {"RESPONSE_ISS": False, "ID_TOKEN": "absent"}
 OWN = f"https://{HOST}/numverify/callback/{{}}/"
-APART = {  # keys of the operator, of the other one, and the verdict
-    "iss": ({}, {}, "right"),
-    "ID token": ({"RESPONSE_ISS": False}, {}, "right"),
-    "iss alone": ({"ID_TOKEN": "absent"}, {}, "right"),
-    "nothing": (SILENT, {}, "wrong"),
-    "nothing, and a callback of all": (SILENT | {"REDIRECT_URI": URI}, {}, "wrong"),
-    "own callback": (SILENT | {"REDIRECT_URI": OWN.format("hostile")}, {}, None),
-    "the other's own callback": (SILENT, {"REDIRECT_URI": OWN.format("other")}, None),
+APART = {  # keys of the operator, of the other one, whether it announces iss, and the verdict
+    "announced": ({}, {}, True, "right"),
+    "configured": ({"RESPONSE_ISS": True}, {}, False, "right"),
+    "nothing": ({}, {}, False, "wrong"),
+    "nothing, and a callback of all": ({"REDIRECT_URI": URI}, {}, False, "wrong"),
+    "own callback": ({"REDIRECT_URI": OWN.format("hostile")}, {}, False, None),
+    "the other's own callback": ({}, {"REDIRECT_URI": OWN.format("other")}, False, None),
 }
 
 
-@pytest.mark.parametrize(("keys", "others", "verdict"), APART.values(), ids=APART)
-def test_operator_is_told_from_the_others(hostile, settings, keys, others, verdict):
+def beside_another(settings, **keys):
+    """Let the site have another operator too."""
+    other = {"PROFILE": "telefonica", "CLIENT_ID": "id", "CLIENT_SECRET": SECRET} | keys
+    settings.NUMVERIFY = {"OPERATORS": settings.NUMVERIFY["OPERATORS"] | {"other": other}}
+
+
+@pytest.mark.parametrize(("keys", "others", "announced", "verdict"), APART.values(), ids=APART)
+def test_operator_is_told_from_the_others(hostile, settings, keys, others, announced, verdict):
     configure_for(settings, hostile, **keys)
-    other = {"PROFILE": "telefonica", "CLIENT_ID": "id", "CLIENT_SECRET": SECRET} | others
-    settings.NUMVERIFY["OPERATORS"]["other"] = other
-    settings.NUMVERIFY = dict(settings.NUMVERIFY)
+    beside_another(settings, **others)
+    document = hostile.discovery(hostile, None).body | {"authorization_response_iss_parameter_supported": announced}
+    hostile.discovery = lambda operator, received: Reply(document)
     row = Probe().rows.get("told from the others")
     assert (row and row.verdict) == verdict
+    assert (row.remedy != "") == (verdict == "wrong") if row else True
+
+
+def test_operator_that_the_settings_say_sends_no_iss_is_not_asked(hostile, settings):
+    configure_for(settings, hostile, RESPONSE_ISS=False)
+    beside_another(settings)
+    with pytest.raises(CommandError, match="shares its callback with another operator"):
+        call_command("numverify_probe", "hostile")
+    assert hostile.received == []
 
 
 @pytest.mark.parametrize(

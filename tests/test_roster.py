@@ -95,6 +95,7 @@ WRONG = {
     "no client": ({"movil": GOOD | {"CLIENT_ID": ""}}, "NUMVERIFY['OPERATORS']['movil'] has no CLIENT_ID."),
     "misspelled": ({"movil": GOOD | {"PKEC": 1}}, "has an unknown key 'PKEC'. Did you mean 'PKCE'?"),
     "one of two": ({"movil": GOOD, "other": {}}, "NUMVERIFY['OPERATORS']['other']['PROFILE'] is no profile."),
+    "mixed up": ({"movil": GOOD, "other": GOOD | {"RESPONSE_ISS": False}}, "Set REDIRECT_URI to its own callback"),
 }
 
 
@@ -134,3 +135,33 @@ def test_operators_know_the_places_of_the_others():
     source.found["other"]["ISSUER"] = "https://other.example"
     movil, _ = source.roster()
     assert movil.rivals == {("other.example", 443)}
+
+
+URI = "https://site.example/numverify/callback/{}/"
+OWN = {  # whose it is, REDIRECT_URI, and whether an answer of another cannot come there
+    "none": ("movil", None, False),
+    "of all": ("movil", "https://site.example/numverify/callback/", False),
+    "own": ("movil", URI.format("movil"), True),
+    "own, behind a prefix": ("movil", "https://site.example/club/sim/callback/movil/", True),
+    "own, in other letters": ("M\u00f3vil 1", URI.format("M%C3%B3vil%201"), True),
+    "of another": ("movil", URI.format("other"), False),
+    "of one whose name ends like it": ("movil", URI.format("el-movil"), False),
+    "without its slash": ("movil", URI.format("movil")[:-1], False),
+    "in a query": ("movil", "https://site.example/numverify/callback/?/callback/movil/", False),
+}
+
+
+@pytest.mark.parametrize(("name", "uri", "own"), OWN.values(), ids=OWN)
+def test_own_callback_is_known_by_its_end(name, uri, own):
+    assert roster.is_own_callback(uri, name) is own
+
+
+def test_operators_know_whether_they_share_their_callback():
+    source = Source("movil", "other", "third")
+    assert [operator.shares_callback for operator in source.roster()] == [True, True, True]
+    source.found["movil"]["REDIRECT_URI"] = URI.format("movil")
+    source.now += roster.FRESH
+    assert [operator.shares_callback for operator in source.roster()] == [False, True, True]
+    source.found["third"]["REDIRECT_URI"] = URI.format("third")
+    source.now += roster.FRESH
+    assert [operator.shares_callback for operator in source.roster()] == [False, False, False]

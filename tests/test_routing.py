@@ -12,6 +12,7 @@ from numverify_django.models import VerificationAttempt, VerifiedNumber
 from .conftest import HOST, NAMES, Phone, query_of
 from .drf.test_app import App
 from .test_login import the_attempt
+from .test_probe import document
 from .test_session import grow_old
 
 SPAIN, GERMANY, BRAZIL = "+34 600 000 001", "+49 1512 3456781", "+55 11 91234 5671"
@@ -276,6 +277,69 @@ def test_answer_of_another_operator_is_refused_either_way(site, callbacks, numbe
     assert (the_attempt().operator, the_attempt().reason) == (name, "issuer_mismatch")
     assert site.asked() == {site.norte: [], site.sur: []}
     assert site.phone.user_id is None
+
+
+SILENT, SENDING = {"RESPONSE_ISS": False}, {"RESPONSE_ISS": True}
+
+
+def own_answer(site, number):
+    """Begin a login; return the answer of the operator that is asked, without iss."""
+    callback = site.phone.come_back(site.phone.start(number))
+    return {name: value for name, value in query_of(callback).items() if name != "iss"}
+
+
+@pytest.fixture
+def unannounced(site):
+    """Operators whose documents do not say that they send iss."""
+    for sandbox in site.sandboxes.values():
+        document(sandbox, authorization_response_iss_parameter_supported=...)
+
+
+@pytest.mark.usefixtures("unannounced")
+@pytest.mark.parametrize("number", [SPAIN, GERMANY])
+def test_operator_that_may_be_taken_for_another_is_not_asked(site, caplog, number):
+    site.configure({"PREFIXES": ["+34"]}, {"PREFIXES": ["+49"]})
+    page = site.phone.page(site.phone.start(number))
+
+    assert UNFINISHED in page.content.decode()
+    assert the_attempt().reason == "misconfigured"
+    assert {hop for sandbox in site.sandboxes.values() for hop in sandbox.hops()} == {"discovery"}
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "shares its callback with another" in record.getMessage()
+
+
+@pytest.mark.usefixtures("unannounced")
+@pytest.mark.parametrize("number", [SPAIN, GERMANY])
+def test_operators_that_send_no_iss_have_a_callback_each(site, number):
+    site.configure({"PREFIXES": ["+34"]} | own(site.norte), {"PREFIXES": ["+49"]} | own(site.sur))
+    name = site.norte if number == SPAIN else site.sur
+    site.phone.client.get(f"{site.callback(name)}?{urlencode(own_answer(site, number))}")
+
+    assert (the_attempt().outcome, the_attempt().operator) == ("verified", name)
+    assert site.asked() == {site.norte: [], site.sur: []} | {name: ["token", "verify"]}
+
+
+@pytest.mark.usefixtures("unannounced")
+@pytest.mark.parametrize("number", [SPAIN, GERMANY])
+def test_operators_that_share_a_callback_must_send_the_iss_that_the_settings_promise(site, number):
+    site.configure({"PREFIXES": ["+34"]} | SENDING, {"PREFIXES": ["+49"]} | SENDING)
+    site.phone.page(site.phone.client.get(f"{site.callback()}?{urlencode(own_answer(site, number))}"))
+    assert the_attempt().reason == "issuer_mismatch"
+    assert site.asked() == {site.norte: [], site.sur: []}
+
+    site.phone.log_in(number)
+    assert VerificationAttempt.objects.latest("pk").outcome == "verified"
+
+
+@pytest.mark.parametrize(("norte", "sur"), [(SILENT, {}), ({}, SILENT), (SILENT, SILENT)])
+def test_settings_that_mix_up_operators_begin_nothing(site, caplog, norte, sur):
+    site.configure(norte, sur)
+    page = site.phone.start(SPAIN)
+
+    assert (page.status_code, operators()) == (503, [])
+    assert UNFINISHED in page.content.decode()
+    assert "shares its callback with another operator and sends no iss" in caplog.text
+    assert [sandbox.hops() for sandbox in site.sandboxes.values()] == [[], []]
 
 
 def test_desktop_and_phone_meet_where_the_operator_has_its_own_callback(site):

@@ -30,7 +30,6 @@ class Findings(Secret):
 
     operator: Operator
     redirect_uri: str
-    shares_callback: bool = False  # with another operator of the site
     document: dict[str, Any] | None = field(default=None, repr=False)  # of discovery
     metadata: Metadata | None = None
     keys: jose.KeySet | None = None
@@ -65,9 +64,9 @@ class Findings(Secret):
             return None
 
 
-def ask(operator: Operator, redirect_uri: str, shares_callback: bool = False) -> Findings:
+def ask(operator: Operator, redirect_uri: str) -> Findings:
     """Return the Findings about ``operator``; ``redirect_uri`` is where it is told to lead the browser back to."""
-    found = Findings(operator, redirect_uri, shares_callback)
+    found = Findings(operator, redirect_uri)
     _learn(found)
     _greet(found)
     if found.metadata is not None:

@@ -198,13 +198,14 @@ def response_issuer(found: Findings) -> Row:
 
 
 def telling_apart(found: Findings) -> Row | None:
-    """Does anything say whose an answer is, where several operators answer at one callback? (RFC 9700 2.1)"""
+    """Is ``iss`` looked for, where several operators answer at one callback? (RFC 9700 4.4.2)"""
     what = "told from the others"
-    if not found.shares_callback or found.metadata is None:
+    if not found.operator.shares_callback or found.metadata is None:
         return None
-    if found.metadata.response_iss or found.operator.id_token == "required":  # noqa: S105
-        return Row(what, RIGHT, "by iss" if found.metadata.response_iss else "by its ID token")
-    return Row(what, WRONG, "nothing says whose an answer is", "Set REDIRECT_URI to a callback of its own.")
+    if found.metadata.response_iss:
+        return Row(what, RIGHT, "by iss")
+    remedy = "Set RESPONSE_ISS to True if it is sent; else REDIRECT_URI to a callback of its own, and register that."
+    return Row(what, WRONG, "it shares its callback, and does not announce iss", remedy)
 
 
 # What can be tried

@@ -63,10 +63,22 @@ class Directory:
         self._refetched: dict[tuple[Key, bool], float] = {}
 
     def metadata(self, operator: Operator) -> Conversation[Metadata]:
-        """Yield the discovery request where it is due; return the operator's Metadata (OIDC Discovery 4)."""
-        if _is_complete(operator):
-            return _metadata(operator, {})
-        return (yield from self._cached(("metadata", operator.fingerprint), partial(discover, operator)))
+        """Yield the discovery request where it is due; return the operator's Metadata (OIDC Discovery 4).
+
+        Raises Misconfigured where its answers could not be told from another operator's: any other sign comes after
+        the code is spent (RFC 9700 4.4.2).
+        """
+        if operator.is_complete:
+            metadata = _metadata(operator, {})
+        else:
+            key = ("metadata", operator.fingerprint, str(operator.response_iss))
+            metadata = yield from self._cached(key, partial(discover, operator))
+        if operator.shares_callback and not metadata.response_iss:
+            raise Misconfigured(
+                "the operator shares its callback with another and does not announce iss: set its REDIRECT_URI to "
+                "callback/NAME/ and register that with it, or set RESPONSE_ISS to True if it sends iss"
+            )
+        return metadata
 
     def learn(self, operator: Operator) -> Conversation[None]:
         """Yield the requests for what is not known yet, or not any more: the metadata, and the keys of ID tokens."""
@@ -226,11 +238,6 @@ def _document(response: Response) -> dict[str, Any]:
         return response.parse()  # documents are served under many types, such as application/jwk-set+json
     except ValueError as error:
         raise ResponseInvalid("the document is not a JSON object") from error
-
-
-def _is_complete(operator: Operator) -> bool:
-    needs_keys = operator.id_token == "required"  # noqa: S105
-    return bool(operator.authorization_endpoint and operator.token_endpoint and (operator.jwks_uri or not needs_keys))
 
 
 def _metadata(operator: Operator, document: dict[str, Any]) -> Metadata:

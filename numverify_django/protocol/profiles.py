@@ -135,6 +135,7 @@ class Operator:
     timeout: float = 10.0
     allow_loopback: bool = False
     rivals: frozenset[Place] = frozenset()  # places of the site's other operators, which no document may lead to
+    shares_callback: bool = False  # with another of them: there only iss tells whose an answer is (RFC 9207)
     # A digest (hex) of where this operator is and who we are to it: a changed one ends the attempts under way.
     fingerprint: str = field(init=False, repr=False, compare=False)
 
@@ -172,6 +173,12 @@ class Operator:
             fine = False
         if not fine:
             raise exceptions.Misconfigured("an operator's URL must be https and lead to a public host of its own")
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether nothing is left to a discovery document."""
+        needs_keys = self.id_token == "required"  # noqa: S105
+        return bool(self.authorization_endpoint and self.token_endpoint and (self.jwks_uri or not needs_keys))
 
     @property
     def places(self) -> frozenset[Place]:

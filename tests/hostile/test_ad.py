@@ -917,8 +917,8 @@ def test_ad_16_missing_issuer_of_one_of_several_is_reported(settings):
     other = NAMELESS | {"ID_TOKEN": "absent"}
     assert "E005" in reported(settings, CAMARA, NAMELESS)
     assert "E005" in reported(settings, CAMARA, NAMELESS | {"ID_TOKEN": "absent", "RESPONSE_ISS": True})
-    assert "W009" in reported(settings, CAMARA, other)
-    assert "W009" not in reported(settings, other)
+    assert "E012" in reported(settings, CAMARA, other)
+    assert "E012" not in reported(settings, other)
 
 
 def test_ad_16_short_keys_are_errors(settings):

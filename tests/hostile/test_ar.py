@@ -12,7 +12,9 @@ from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
+from numverify_django import flow
 from numverify_django.models import OPEN_MAX, VerificationAttempt
+from numverify_django.protocol.conversation import Directory
 
 from .conftest import (
     CLIENT_SECRET,
@@ -285,7 +287,7 @@ def test_ar_04_issuer_of_another_configured_operator_gets_no_code(trial, second)
     trial.refused("issuer_mismatch", calls=["discovery"])
 
 
-@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize("announced", [True, None])
 def test_ar_04_operator_that_sends_its_visitors_to_another_gets_no_code(trial, second, announced):
     """The mix-up attack: an honest operator's code must not reach the token endpoint of the hostile one."""
     trial.configure(others={"second": keys_of(second)}, RESPONSE_ISS=announced)
@@ -346,6 +348,71 @@ def test_ar_04_answer_at_the_callback_of_another_gets_no_code(trial, second, own
     trial.come_back(callback)
 
     assert (only_row().operator, second.hops) == (name, [])
+    trial.refused("issuer_mismatch", calls=["discovery"])
+
+
+def misled(trial, second, started):
+    """Let the hostile operator lead a browser on to the second, which sends no issuer; return the callback."""
+    query = urlencode(params_of(started["Location"]) | {"client_id": "elsewhere"})
+    answer = requests.get(f"{second.url}/authorize?{query}", allow_redirects=False, timeout=10)
+    trial.operator.secrets += second.secrets
+    trial.callbacks.append(changed(f"{CALLBACK}?{urlsplit(answer.headers['Location']).query}", iss=...))
+    return trial.callbacks[-1]
+
+
+@pytest.mark.parametrize("promised", ["by its document", "in the settings"])
+def test_ar_04_code_of_an_operator_that_sends_no_issuer_does_not_reach_one_that_said_it_does(trial, second, promised):
+    second.discovery = without_announcement
+    if promised == "in the settings":
+        trial.operator.discovery = without_announcement
+    keys = {"RESPONSE_ISS": True} if promised == "in the settings" else {}
+    trial.configure(others={"second": keys_of(second)}, **keys)
+    trial.come_back(misled(trial, second, trial.visitor.start()))
+
+    assert second.hops == []
+    trial.refused("issuer_mismatch", calls=["discovery"])
+
+
+def test_ar_04_operators_that_nothing_tells_apart_get_no_visitor(trial, second):
+    """An ID token would tell them apart, after the code has gone to the wrong one (RFC 9700 4.4)."""
+    trial.operator.discovery = second.discovery = without_announcement
+    trial.configure(others={"second": keys_of(second)})
+    started = trial.visitor.start()
+    trial.come_back(started["Location"])
+
+    assert urlsplit(started["Location"]).netloc == ""
+    assert second.received == []
+    trial.configure()
+    trial.refused("misconfigured", calls=["discovery"])
+
+
+def test_ar_04_operator_that_takes_its_word_back_gets_no_code(trial, second, monkeypatch):
+    second.discovery = without_announcement
+    trial.configure(others={"second": keys_of(second)})
+    callback = misled(trial, second, trial.visitor.start())
+    trial.operator.discovery = without_announcement
+    monkeypatch.setattr(flow, "_directory", Directory())  # of another worker
+    trial.come_back(callback)
+
+    assert second.hops == []
+    trial.configure()
+    trial.refused("misconfigured", calls=["discovery", "discovery"])
+
+
+@pytest.mark.parametrize("silent", ["hostile", "honest", "both"])
+def test_ar_04_operator_that_is_new_meanwhile_sends_no_code_to_another(trial, second, silent):
+    keys = {"RESPONSE_ISS": False if silent != "honest" else None}
+    trial.configure(**keys)
+    callback = misled(trial, second, trial.visitor.start())
+    others = {"second": keys_of(second, RESPONSE_ISS=False if silent != "hostile" else None)}
+    trial.configure(others=others, **keys)
+    page = trial.come_back(callback)
+
+    assert (page.status_code, UNFINISHED in page.content.decode()) == (400, True)
+    assert (only_row().outcome, second.hops) == ("pending", [])
+    assert trial.operator.hops == ["discovery"]
+    trial.configure(**keys)
+    trial.come_back(changed(callback, iss=second.url))
     trial.refused("issuer_mismatch", calls=["discovery"])
 
 

@@ -3,6 +3,7 @@
 import json
 import threading
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -118,6 +119,36 @@ def test_settings_win_over_the_document():
 def test_operator_is_known_to_send_its_issuer(announced, configured, expected):
     document = discovery(authorization_response_iss_parameter_supported=announced)
     assert find(Wire(discovery=document), response_iss=configured).response_iss is expected
+
+
+@pytest.mark.parametrize(("announced", "configured"), [(True, None), (False, True)])
+def test_operator_that_is_known_to_send_its_issuer_may_share_its_callback(announced, configured):
+    document = discovery(authorization_response_iss_parameter_supported=announced)
+    assert find(Wire(discovery=document), response_iss=configured, shares_callback=True).response_iss is True
+
+
+@pytest.mark.parametrize(("announced", "configured"), [(False, None), ("true", None), (None, None), (True, False)])
+def test_operator_that_is_not_may_not(announced, configured):
+    document = discovery(authorization_response_iss_parameter_supported=announced)
+    asked = {"response_iss": configured, "shares_callback": True}
+    error = refused(Misconfigured, find, Wire(discovery=document), **asked)
+    assert "REDIRECT_URI" in str(error)
+    assert "RESPONSE_ISS" in str(error)
+
+
+def test_operator_that_shares_its_callback_and_has_no_document_must_be_configured_to_send_it():
+    directory = Directory(Clock())
+    gateway = operator("telefonica-apigateway-v1", shares_callback=True)
+    refused(Misconfigured, Wire().carry, directory.metadata(gateway))
+    assert Wire().carry(directory.metadata(replace(gateway, response_iss=True))).response_iss is True
+
+
+def test_what_is_held_does_not_outlive_the_settings_that_it_was_read_with():
+    directory = Directory(Clock())
+    wire = Wire(discovery=discovery(authorization_response_iss_parameter_supported=False))
+    assert wire.carry(directory.metadata(at_issuer())).response_iss is False
+    refused(Misconfigured, wire.carry, directory.metadata(at_issuer(shares_callback=True)))
+    assert wire.carry(directory.metadata(at_issuer(response_iss=True))).response_iss is True
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import NoReverseMatch, reverse
 
-from numverify_django import conf, routing
+from numverify_django import conf
 from numverify_django.probe import asking, rows
 from numverify_django.protocol.exceptions import Misconfigured
 from numverify_django.protocol.profiles import Operator
@@ -33,11 +33,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, operator: str, redirect_uri: str | None, **options: Any) -> None:
         """Print the table."""
-        asked, others = configured(operator)
+        asked = configured(operator)
         path = callback_path()
         uri = redirect_uri or asked.redirect_uri or guessed(path)
-        shares = not routing.is_own_callback(uri, asked.name) and not all(map(has_own_callback, others))
-        table = rows.table(asking.ask(asked, uri, shares))
+        table = rows.table(asking.ask(asked, uri))
         width = max(len(row.what) for row in table)
         for row in table:
             self.stdout.write(f"{row.verdict:7}  {row.what:{width}}  {row.told}")
@@ -48,22 +47,17 @@ class Command(BaseCommand):
             raise CommandError(f"{wrong} of {len(table)} are wrong.")
 
 
-def configured(name: str) -> tuple[Operator, list[Operator]]:
-    """Return the operator called ``name`` and the list of the others, or raise CommandError."""
+def configured(name: str) -> Operator:
+    """Return the operator called ``name``, or raise CommandError."""
     try:
         operators = {operator.name: operator for operator in conf.get().operators}
     except Misconfigured as error:
         raise CommandError(str(error)) from None
     if name in operators:
-        return operators.pop(name), list(operators.values())
+        return operators[name]
     meant = difflib.get_close_matches(name, operators, n=1)
     hint = f"Did you mean {meant[0]}?" if meant else f"There are: {', '.join(operators)}."
     raise CommandError(f"There is no operator of this name. {hint}")
-
-
-def has_own_callback(operator: Operator) -> bool:
-    """Tell whether ``operator`` answers where no other does."""
-    return routing.is_own_callback(operator.redirect_uri, operator.name)
 
 
 def callback_path() -> str:
