@@ -140,7 +140,7 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
         found = self._users(claims, attempt.verified_number)
         if attempt.user_id is not None and attempt.user_id != request.user.pk:
             raise exceptions.UserMismatch
-        if attempt.use == Use.REVERIFY and found != [request.user]:
+        if attempt.use == Use.REVERIFY and not _is_alone(request, found):
             raise exceptions.UserMismatch  # nor is it added as a first number, which nobody asked for
         if attempt.use in CONFIRMING:
             return _confirmed(request, found), False
@@ -149,7 +149,7 @@ class NumberVerificationBackend(OIDCAuthenticationBackend):
             return request.user, False  # type: ignore[return-value]  # the attempt's, who is signed in
         if len(found) > 1:
             raise exceptions.NumberTaken
-        if request.user.is_authenticated and found != [request.user]:
+        if request.user.is_authenticated and not _is_alone(request, found):
             raise exceptions.UserMismatch  # somebody else logged in since this began
         if found:
             return self.update_user(found[0], claims), False
@@ -205,14 +205,19 @@ def _confirmed(request: HttpRequest, found: "list[User]") -> "User":
     Who has been signed in for long gets no first number: a session may be a thief's.
     """
     user: User = request.user  # type: ignore[assignment]  # the attempt's, who is signed in
-    if found != [user] and (found or not session.has_just_come(request) or _has_number(user)):
+    if not _is_alone(request, found) and (found or not session.has_just_come(request) or _has_number(user)):
         raise exceptions.UserMismatch
     return user
 
 
+def _is_alone(request: HttpRequest, found: "list[User]") -> bool:
+    """Tell whether who is signed in is the one user of ``found``."""
+    return len(found) == 1 and session.is_same(found[0], request.user)
+
+
 def _holder(request: HttpRequest, attempt: VerificationAttempt, found: "list[User]") -> "User | None":
     """Return who else has the number that is to be added, where NUMBER_TAKEN lets it go, or None: nobody has it."""
-    others = [user for user in found if user != request.user]
+    others = [user for user in found if not session.is_same(user, request.user)]
     if not others:
         return None
     holder, *more = others

@@ -132,6 +132,16 @@ class TestSecondFactor:
         assert phone.user_id == str(get_user_model().objects.get().pk)
         assert phone.client.get("/payment/").content == b"paid"
 
+    def test_who_logged_in_meanwhile_as_a_child_of_the_user_model_is_the_same(self, phone, settings):
+        settings.AUTHENTICATION_BACKENDS = ["tests.test_backends.Customers", *settings.AUTHENTICATION_BACKENDS]
+        phone.log_in(GOOD)
+        user, stored = get_user_model().objects.get(), phone.client.session
+        stored["_auth_user_id"], stored["_auth_user_backend"] = str(user.pk), "tests.test_backends.Customers"
+        stored["_auth_user_hash"] = user.get_session_auth_hash()
+        stored.save()
+
+        assert phone.client.get("/second/?code=right&next=/")["Location"] == "/"
+
     def test_login_is_completed_once(self, phone):
         phone.log_in(GOOD)
         phone.client.get("/second/?code=right&next=/")

@@ -6,12 +6,13 @@ import threading
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth import aauthenticate, authenticate, get_user_model
-from django.contrib.auth.backends import BaseBackend
+from django.contrib.auth.backends import BaseBackend, ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import Manager
 from django.http import HttpResponse
 from django.test import RequestFactory
+from django.test.utils import isolate_apps
 from django.urls import include, path
 
 from numverify_django import conf
@@ -99,6 +100,23 @@ class Silent(Strict):
             return super().authenticate(request, attempt, verification)
         except PermissionDenied:
             return None
+
+
+with isolate_apps("tests"):
+
+    class Customer(get_user_model()):
+        """A child of the user model, with a table of its own (multi-table inheritance)."""
+
+        class Meta:
+            app_label = "tests"
+
+
+class Customers(ModelBackend):
+    """A site's own backend: who is signed in by it is a Customer."""
+
+    def get_user(self, user_id):
+        (values,) = get_user_model().objects.filter(pk=user_id).values()
+        return Customer(user_ptr_id=values["id"], **values)
 
 
 FIRST_LOGINS = threading.Barrier(2)
@@ -341,6 +359,58 @@ class TestHooks:
 
         assert the_end() == ("refused", "account_inactive")
         assert get_user_model().objects.get().last_name == ""
+
+
+class TestChildOfTheUserModel:
+    """To Django a child (multi-table) equals no parent of its, though both are one account."""
+
+    @pytest.fixture
+    def customer(self, phone, settings):
+        settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Customers", OURS]
+        phone.user = account()
+        return phone
+
+    def sign_in(self, phone):
+        phone.client.force_login(phone.user, f"{__name__}.Customers")
+
+    def test_own_number_confirms(self, customer):
+        self.sign_in(customer)
+        customer.log_in("", next="/whoami/")
+
+        assert the_end() == ("verified", "")
+
+    def test_own_number_is_verified_again(self, customer, settings):
+        settings.NUMVERIFY = settings.NUMVERIFY | {"REVERIFY_AFTER": 300}
+        self.sign_in(customer)
+        customer.log_in("")
+        grow_old(customer, 1000)
+        customer.client.get(customer.come_back(customer.client.get("/whoami/")))
+
+        assert VerificationAttempt.objects.latest("pk").use == "reverify"
+        assert the_end() == ("verified", "")
+
+    def test_own_number_is_no_other_accounts(self, customer):
+        self.sign_in(customer)
+        customer.client.get(customer.come_back(customer.start(GOOD, "/numverify/numbers/add/")))
+
+        assert the_end() == ("verified", "")
+
+    def test_login_ends_in_a_browser_that_logged_in_meanwhile(self, customer):
+        callback = customer.come_back(customer.start(GOOD))
+        stored = customer.client.session
+        stored["_auth_user_id"], stored["_auth_user_backend"] = str(customer.user.pk), f"{__name__}.Customers"
+        stored["_auth_user_hash"] = customer.user.get_session_auth_hash()
+        stored.save()
+        customer.client.get(callback)
+
+        assert the_end() == ("verified", "")
+
+    def test_another_accounts_number_confirms_nobody(self, customer):
+        customer.user = get_user_model().objects.create_user("another")
+        self.sign_in(customer)
+        customer.log_in(GOOD)
+
+        assert the_end() == ("refused", "user_mismatch")
 
 
 @pytest.mark.django_db(transaction=True)
