@@ -25,10 +25,10 @@ def number_verified_required(max_age: Any = None) -> Any:
     """Let a request through whose user proved their number at most ``max_age`` (seconds or a timedelta) ago.
 
     Others raise StepUpRequired: the middleware asks them to log in, or to prove their number and come back. Without
-    ``max_age``, or without parentheses, any proof of this session will do. It guards functions, asynchronous ones too,
-    and classes; what they answer is kept in no cache. Raises ValueError for an age that is over before it begins, and
-    ImproperlyConfigured for a view of Django REST framework, which has a permission: whose token it takes is not known
-    before.
+    ``max_age``, or without parentheses, any proof of this session will do; less than 60 seconds counts as 60.
+    It guards functions, asynchronous ones too, and classes; what they answer is kept in no cache. Raises ValueError for
+    an age that is over before it begins, and ImproperlyConfigured for a view of Django REST framework, which has a
+    permission: whose token it takes is not known before.
     """
     if callable(max_age):
         return _guarded(max_age, None)

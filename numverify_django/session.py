@@ -78,9 +78,16 @@ def browser_of(request: HttpRequest) -> str | None:
     return browser
 
 
-def record_proof(request: HttpRequest, verified_number: VerifiedNumber) -> None:
-    """Remember that ``verified_number`` (a VerifiedNumber) was proved just now in this session."""
-    _remember(request, proof={"number": verified_number.pk, "at": time.time(), "operator": verified_number.operator})
+def record_proof(request: HttpRequest, attempt: VerificationAttempt) -> None:
+    """Remember that the VerifiedNumber of ``attempt`` was proved just now in this session."""
+    _remember(request, proof=_proof_of(attempt))
+
+
+def _proof_of(attempt: VerificationAttempt) -> dict[str, Any]:
+    record: VerifiedNumber = attempt.verified_number  # type: ignore[assignment]  # it is proved, so there is one
+    # By the clock of the machine that asked for it, where that is ahead: there it would look older than it is.
+    at = max(time.time(), attempt.created_at.timestamp())
+    return {"number": record.pk, "at": at, "operator": record.operator}
 
 
 def forget_proof(request: HttpRequest) -> None:
@@ -91,9 +98,7 @@ def forget_proof(request: HttpRequest) -> None:
 def hold_login(request: HttpRequest, user: AbstractBaseUser, attempt: VerificationAttempt) -> None:
     """Keep the login of ``user`` for complete_login: LOGIN_POLICY sends the person elsewhere first."""
     request.session.cycle_key()
-    record = attempt.verified_number
-    proof = {"number": record.pk, "at": time.time(), "operator": attempt.operator}  # type: ignore[union-attr]  # proved
-    _remember(request, held={"user": str(user.pk), "backend": user.backend, "proof": proof})
+    _remember(request, held={"user": str(user.pk), "backend": user.backend, "proof": _proof_of(attempt)})
 
 
 def complete_login(request: HttpRequest) -> "User | None":
@@ -407,7 +412,10 @@ class NumberVerification:
         return self._proof is not None and not self._is_within(age) and self.is_verified
 
     def is_fresh(self, max_age: Age | None = None) -> bool:
-        """Tell whether the proof is at most ``max_age`` old (seconds or a timedelta; None for any age)."""
+        """Tell whether the proof is at most ``max_age`` old (seconds or a timedelta; None for any age).
+
+        Less than SKEW (60 seconds) counts as that: a proof must do for the view that asked for it, on any machine.
+        """
         if not self.is_verified:
             return False
         if isinstance(max_age, timedelta):
@@ -416,7 +424,7 @@ class NumberVerification:
 
     def _is_within(self, age: float) -> bool:
         at: float = self._proof["at"]
-        return -SKEW <= time.time() - at <= age
+        return -SKEW <= time.time() - at <= max(age, SKEW)
 
     @cached_property
     def filled(self) -> PhoneNumber | None:

@@ -195,7 +195,7 @@ def admit(request: HttpRequest, attempt: VerificationAttempt, verification: Veri
         session.hold_login(request, user, attempt)
     else:
         _let_in(request, user)
-        session.record_proof(request, attempt.verified_number)  # type: ignore[arg-type]  # ``identify`` saw one
+        session.record_proof(request, attempt)
     signals.send(signals.number_verified, request, user=user, attempt=attempt)
 
 

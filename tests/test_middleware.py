@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model, logout
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import connections
+from django.db.models import F
 from django.http import Http404, HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import include, path
@@ -125,6 +126,7 @@ urlpatterns = [
     path("any-age/", AnyAgeView.as_view()),
     path("async-mixed/", AsyncView.as_view()),
     path("async-decorated/", DecoratedAsyncView.as_view()),
+    path("soon/", number_verified_required(max_age=1)(pay)),
     path("async/", number_verified_required(max_age=300)(pay_async)),
     path("by-hand/", pay_by_hand),
     path("leave/", leave),
@@ -253,6 +255,25 @@ def test_two_tabs_that_ask_at_once_cost_one_paid_call(phone, sandbox):
     assert phone.client.get("/function/").content == LET_THROUGH
     assert sandbox.hops().count("verify") == 1
     assert sorted(VerificationAttempt.objects.values_list("outcome", flat=True)) == ["abandoned", "verified"]
+
+
+@pytest.mark.parametrize("ahead", [0, 45, 59])
+def test_proof_does_for_the_view_that_asked_though_its_clock_is_ahead(phone, sandbox, ahead):
+    sign_in(phone, "+34600000001")
+    asked = phone.client.get("/soon/")
+    VerificationAttempt.objects.update(created_at=F("created_at") + timedelta(seconds=ahead))
+    phone.client.get(phone.come_back(asked))
+    grow_old(phone, ahead + 2)  # as the machine sees it that asked, after 2 seconds on the way back
+
+    assert phone.client.get("/soon/").content == LET_THROUGH
+    assert sandbox.hops().count("verify") == 1
+
+
+def test_proof_does_for_a_view_on_another_machine_whose_clock_is_ahead(phone, sandbox):
+    phone.log_in(GOOD)
+    grow_old(phone, 45)
+
+    assert phone.client.get("/soon/").content == LET_THROUGH
 
 
 @pytest.mark.parametrize("max_age", [0, -1, timedelta(), timedelta(seconds=-1)])

@@ -12,5 +12,5 @@ from ....session import record_proof
 def log_in(request: Request, user: AbstractBaseUser, attempt: VerificationAttempt) -> dict[str, str]:
     """Log ``user`` in to the session of ``request`` (a Request of Django REST framework); return its CSRF token."""
     login(request._request, user)  # type: ignore[arg-type]  # a site has a model of its own
-    record_proof(request._request, attempt.verified_number)  # type: ignore[arg-type]  # it is proved, so there is one
+    record_proof(request._request, attempt)
     return {"csrf_token": get_token(request._request)}
