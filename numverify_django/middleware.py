@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from typing import cast
-from urllib.parse import urlencode
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -95,10 +94,10 @@ async def _confirm(request: HttpRequest, here: str) -> HttpResponse:
     if request.method not in SAFE:
         session.note_once(request, stopped=True)
         form_url = _referring_page(request, here)
-        return HttpResponseRedirect(_confirm_url(pages.with_next(reverse("numverify:again"), form_url)))
-    own = session.own(request.user)
+        return HttpResponseRedirect(pages.confirm_url(pages.with_next(reverse("numverify:again"), form_url)))
+    own = next(iter(session.own(request)), None)
     if request.method != "GET" or own is None or navigation.is_led_here(request) or _has_own_page(request):
-        return HttpResponseRedirect(_confirm_url(here))
+        return HttpResponseRedirect(pages.confirm_url(here))
     user: AbstractBaseUser = request.user  # type: ignore[assignment]  # who has a number
     attempt, url = await flow.begin(request, own.operator, own.number, use=Use.STEP_UP, next_url=here, user=user)
     return pages.leave(request, attempt, url, here)
@@ -124,14 +123,10 @@ async def _asked_again(request: NumberVerificationRequest) -> HttpResponse | Non
     return answer and pages.guard(answer)
 
 
-def _confirm_url(next_url: str) -> str:
-    return f"{reverse('numverify:login')}?{urlencode({'next': next_url, 'confirm': 'yes'})}"
-
-
 def step_up_facts(request: HttpRequest) -> dict[str, str]:
     """Return what a script is told: where a person confirms, who is led back to the page that the script runs on."""
     page = _referring_page(request, "")
-    url = _confirm_url(page) if request.user.is_authenticated else redirect_to_login(page).url
+    url = pages.confirm_url(page) if request.user.is_authenticated else redirect_to_login(page).url
     return {"error": "step_up_required", "authorization_url": url}
 
 

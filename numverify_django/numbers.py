@@ -73,8 +73,9 @@ class AddNumberView(SignedIn, LoginView):
         """Return what the number is proved for."""
         return Use.LINK
 
-    def own(self, request: HttpRequest) -> None:
-        """Return None: the account's own number is what it has already."""
+    def own(self, request: HttpRequest) -> list[session.Own]:
+        """Return none: the account's own numbers are what it has already."""
+        return []
 
     def context(self) -> dict[str, Any]:
         """Return what this page has otherwise."""

@@ -218,6 +218,11 @@ def with_next(url: str, next_url: str) -> str:
     return f"{url}{joiner}{urlencode({'next': next_url})}" if next_url else url
 
 
+def confirm_url(next_url: str) -> str:
+    """Return where a signed-in person confirms a number of theirs, and is led to ``next_url`` afterwards."""
+    return f"{reverse('numverify:login')}?{urlencode({'next': next_url, 'confirm': 'yes'})}"
+
+
 def fallback(next_url: str) -> str:
     """Return the other way in, or an empty text; raise Misconfigured or NoReverseMatch where it is set wrongly."""
     chosen = conf.get().fallback_url

@@ -315,23 +315,30 @@ def kept_values(request: HttpRequest, reference: str) -> dict[str, Any]:
 
 
 class Own(NamedTuple):
-    """The number that somebody proved last, and the operator to ask about it."""
+    """A number of who is signed in, and the operator to ask about it."""
 
+    key: str  # of its VerifiedNumber: what a page names it by
     number: PhoneNumber
     operator: profiles.Operator
 
 
-def own(user: AnyUser) -> Own | None:
-    """Return the Own of ``user``, or None where they have no number that an operator serves now.
+def own(request: HttpRequest) -> list[Own]:
+    """Return the Owns of who is signed in that an operator serves now.
 
-    The operator is the one that vouched for it before, as long as the site has it.
+    The one that this session proved comes first, for its SIM is likely in this phone; then the one proved last.
     """
-    record = user.is_authenticated and VerifiedNumber.objects.filter(user=user.pk).order_by("-last_verified_at").first()
-    if not record:
-        return None
+    if not request.user.is_authenticated:
+        return []
+    proved = (request.session.get(KEY, {}).get("proof") or {}).get("number")
+    records = VerifiedNumber.objects.filter(user=request.user.pk).order_by("-last_verified_at", "-pk")
+    return [own for own in map(_own, sorted(records, key=lambda record: record.pk != proved)) if own]
+
+
+def _own(record: VerifiedNumber) -> Own | None:
+    """Return the Own of ``record``; its operator is the one that vouched for it, as long as the site has that."""
     number, settings = record.phone_number, conf.get()
     operator = profiles.select(settings.offered(record.operator), number) or profiles.select(settings.operators, number)
-    return Own(number, operator) if operator else None
+    return Own(str(record.pk), number, operator) if operator else None
 
 
 def is_proved_since(request: HttpRequest, moment: datetime) -> bool:

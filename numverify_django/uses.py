@@ -99,6 +99,10 @@ class StepUp(Purpose):
         """Admit them again."""
         admit(request, claimed.attempt, verification)
 
+    def failure(self, next_url: str) -> dict[str, Any]:
+        """Lead back to where another of their numbers can be chosen."""
+        return {"again_url": pages.confirm_url(next_url)}
+
 
 class Reverify(StepUp):
     """Confirm it on the way to a page that does not need it: whatever comes of it, the page comes next."""
@@ -131,7 +135,7 @@ class Link(Purpose):
     def failure(self, next_url: str) -> dict[str, Any]:
         """Lead back to the form."""
         url = reverse("numverify:add_number")
-        return {"action_url": url, "again_url": pages.with_next(url, next_url), "own_number": None}
+        return {"action_url": url, "again_url": pages.with_next(url, next_url), "own_numbers": []}
 
     def group_of(self, reason: str) -> str:
         """Return a page that tells, to who proved it, that the number may be another account's."""

@@ -31,7 +31,7 @@ from .session import NumberVerificationRequest
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer", bound=HttpResponseBase)
-FIELDS = [*PhoneNumberForm.base_fields, "retry"]  # of which each is sent once
+FIELDS = [*PhoneNumberForm.base_fields, "retry", "own_number"]  # of which each is sent once
 
 
 class CsrfCheck(CsrfViewMiddleware):
@@ -157,21 +157,28 @@ class LoginView(NumberVerificationView):
 
     @sensitive_variables()
     def post(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
-        """Verify the number typed, the account's own, or the one that a failed attempt kept; or ask for it again."""
+        """Verify the number typed, one of the account's own, or what a failed attempt kept; or ask for it again."""
         typed = request.POST.get("phone_number")
         if "retry" in request.POST and not typed:
             kept = session.kept_values(request, request.POST["retry"])
             if not {"number", "next"} <= kept.keys():  # a number that fills a form is for that form alone
                 return self.ask_again(request, request.POST.get("next", ""), pages.NOT_OPEN, 409)
             return self.begin(request, PhoneNumber(kept["number"]), kept["next"], kept["operator"])
-        own = self.own(request)
-        if own and not typed:
-            chosen = request.POST.get("operator") or own.operator.name
-            return self.begin(request, own.number, request.POST.get("next", ""), chosen)
+        if not typed and (owns := self.own(request)):
+            return self._confirm(request, owns)
         form = PhoneNumberForm(request.POST)
         if not form.is_valid():
             return self._show(request, form, status=400)
         return self.begin(request, *(form.cleaned_data[name] for name in ("phone_number", "next", "operator")))
+
+    @sensitive_variables()
+    def _confirm(self, request: HttpRequest, owns: list[session.Own]) -> HttpResponse | Awaitable[HttpResponse]:
+        """Verify the one of ``owns`` that the person chose, or the first."""
+        key, next_url = request.POST.get("own_number") or owns[0].key, request.POST.get("next", "")
+        own = next((own for own in owns if own.key == key), None)
+        if own is None:  # it was removed meanwhile, or is another's
+            return self.ask_again(request, next_url, pages.NOT_OPEN, 409)
+        return self.begin(request, own.number, next_url, request.POST.get("operator") or own.operator.name)
 
     @sensitive_variables()
     async def begin(self, request: HttpRequest, number: PhoneNumber | None, next_url: str, chosen: str) -> HttpResponse:
@@ -188,9 +195,9 @@ class LoginView(NumberVerificationView):
         """Return what the number is proved for."""
         return Use.STEP_UP if request.user.is_authenticated else Use.LOGIN
 
-    def own(self, request: HttpRequest) -> session.Own | None:
-        """Return the Own that is proved where nothing is typed, or None."""
-        return session.own(request.user)
+    def own(self, request: HttpRequest) -> list[session.Own]:
+        """Return the Owns of which one is proved where nothing is typed: the first, unless another is chosen."""
+        return session.own(request)
 
     def ask(self, request: HttpRequest, next_url: str) -> HttpResponse:
         """Show the form, empty."""
@@ -207,8 +214,8 @@ class LoginView(NumberVerificationView):
             "form": form,
             "share": profiles.select(conf.get().operators, None) is not None,
             "use": self.use(request),
-            "own_number": (own := self.own(request)) and own.number,
-            "may_enrol": own is None and (conf.get().allow_staff or not getattr(request.user, "is_staff", False)),
+            "own_numbers": (owns := self.own(request)),
+            "may_enrol": not owns and (conf.get().allow_staff or not getattr(request.user, "is_staff", False)),
         }
         next_url = pages.safe_next(request, form["next"].value())
         told = partial(_told_errors, form) if form.is_bound else partial(self.told, request)
@@ -216,10 +223,9 @@ class LoginView(NumberVerificationView):
 
     def told(self, request: HttpRequest) -> pages.Told:
         """Return what an application is told instead of the form."""
-        own = self.own(request)
         return pages.form(
             request,
-            number=own and own.number.masked,
+            number=next((own.number.masked for own in self.own(request)), None),
             share=profiles.select(conf.get().operators, None) is not None,
             verified=cast(NumberVerificationRequest, request).number_verification.is_fresh(conf.get().attempt_lifetime),
         )
@@ -238,7 +244,7 @@ def _told_errors(form: PhoneNumberForm) -> pages.Told:
 def ask_who(request: HttpRequest, next_url: str) -> HttpResponse:
     """Return the page that asks a signed-in person to show again who they are, and then leads to ``next_url``."""
     told = partial(pages.form, request, **pages.refusal("login_required"))
-    context = {"own_number": session.own(request.user)}
+    context = {"own_numbers": session.own(request), "confirm_url": pages.confirm_url(next_url)}
     return pages.show(request, "numbers/who.html", next_url, status=403, told=told, **context)
 
 
@@ -357,7 +363,7 @@ class FailedView(NumberVerificationView):
         kept = session.kept(session.browser_of(request), attempt)
         next_url = kept.get("next", "")
         context: dict[str, Any] = {"reference": attempt.reference_shown, "retry": "number" in kept}
-        context |= {"operation": attempt.operation, "own_number": session.own(request.user)}
+        context |= {"operation": attempt.operation, "own_numbers": session.own(request)}
         purpose = uses.of(attempt)
         context |= purpose.failure(next_url)
         group = purpose.group_of(attempt.reason)

@@ -8,6 +8,7 @@ from django.utils.translation import override
 
 from numverify_django import pages, urls, uses
 from numverify_django.models import VerificationAttempt, VerifiedNumber
+from numverify_django.protocol.phone import PhoneNumber
 
 from .conftest import HOST, Phone, query_of
 from .openapi import PAGES, told
@@ -94,6 +95,24 @@ class TestLogin:
         app.client.get(app.come_back(app.start()))
         assert VerificationAttempt.objects.latest("pk").use == "step_up"
         assert VerificationAttempt.objects.latest("pk").outcome == "verified"
+
+    def test_signed_in_person_chooses_which_of_their_numbers_is_confirmed(self, app):
+        app.sandbox.set(sim="+34600000001")
+        user = account()
+        VerifiedNumber.objects.enrol(user, PhoneNumber("+34600000002"), VerifiedNumber.objects.get().operator)
+        app.client.force_login(user)
+        assert told(app.client.get(LOGIN), 200)["number"] == "•••02"
+        last, first = [number["id"] for number in told(app.client.get(HOME), 200)["numbers"]]
+        assert told(app.client.get(app.come_back(app.start(own_number=last))), 403)["error"] == "not_confirmed"
+        app.client.get(app.come_back(app.start(own_number=first)))
+
+        assert VerificationAttempt.objects.latest("pk").outcome == "verified"
+        assert told(app.client.get(LOGIN), 200)["number"] == "•••01"
+
+    def test_number_that_is_not_theirs_is_not_open(self, app):
+        app.log_in(GOOD)
+        for key in ("0", "another"):
+            assert told(app.start(own_number=key), 409) == {"error": "not_open", "reference": None}
 
     def test_person_who_came_long_ago_shows_first_who_they_are(self, person):
         session = person.client.session

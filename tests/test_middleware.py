@@ -15,15 +15,17 @@ from django.db.models import F
 from django.http import Http404, HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import include, path
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views import View
 
 from numverify_django.decorators import NumberVerifiedMixin, number_verified_required
 from numverify_django.models import VerificationAttempt, VerifiedNumber
+from numverify_django.protocol.phone import PhoneNumber
 from numverify_django.session import StepUpRequired
 
 from .asgi import LoopClient
-from .conftest import HOST, Phone, query_of
+from .conftest import HOST, Page, Phone, query_of
 from .test_login import GOOD, account
 from .test_session import grow_old
 
@@ -280,6 +282,133 @@ def test_proof_does_for_a_view_on_another_machine_whose_clock_is_ahead(phone, sa
 def test_max_age_that_no_proof_can_meet_is_an_error_of_the_developer(max_age):
     with pytest.raises(ValueError, match="max_age must be above 0 seconds"):
         number_verified_required(max_age=max_age)
+
+
+FIRST, LAST = "+34600000011", "+34600000021"
+
+
+class TestSeveralNumbers:
+    """The SIM in this phone has one of them: what this session proved is asked for first, and any may be chosen."""
+
+    @pytest.fixture
+    def person(self, phone):
+        """A phone with the SIM of FIRST, whose owner is signed in by password and proved LAST last, elsewhere."""
+        phone.user = sign_in(phone, FIRST)
+        enrol(phone.user, LAST)
+        phone.sandbox.set(sim=FIRST)
+        return phone
+
+    def fail(self, person):
+        """Return the page of a step-up that failed."""
+        return person.page(person.client.get(person.come_back(person.client.get("/function/"))))
+
+    def key(self, number):
+        return str(VerifiedNumber.objects.get(number=number).pk)
+
+    def test_what_this_session_proved_is_confirmed(self, phone, sandbox):
+        sandbox.set(sim=FIRST)
+        phone.log_in(FIRST)
+        enrol(get_user_model().objects.get(), LAST)
+        grow_old(phone, 310)
+        phone.client.get(phone.come_back(phone.client.get("/function/")))
+
+        assert phone.client.get("/function/").content == LET_THROUGH
+
+    def test_what_was_proved_last_is_confirmed_where_this_session_proved_none(self, person):
+        person.sandbox.set(sim=LAST)
+        person.client.get(person.come_back(person.client.get("/function/")))
+
+        assert person.client.get("/function/").content == LET_THROUGH
+
+    def test_mismatch_is_told_truly_and_leads_to_the_choice(self, person):
+        failed = self.fail(person)
+        text = html.unescape(failed.content.decode())
+        url = "/numverify/login/?next=%2Ffunction%2F&confirm=yes"
+
+        assert the_end() == ("mismatch", "number_mismatch")
+        assert "The SIM in use has another number than the one we checked" in text
+        assert "than the one on your account" not in text
+        assert [found["href"] for found in Page(failed).find(**{"class": "numverify-button"})] == [url]
+        chosen = Page(person.client.get(url))
+        assert [found["value"] for tag, found in chosen.elements if tag == "option"] == list(
+            map(self.key, (LAST, FIRST))
+        )
+        assert not chosen.find(name="phone_number")
+
+    def test_single_number_is_told_as_before(self, person):
+        VerifiedNumber.objects.filter(number=FIRST).delete()
+        text = html.unescape(self.fail(person).content.decode())
+
+        assert "The SIM in use has another number than the one on your account" in text
+        assert "own_number" not in person.client.get("/numverify/login/?confirm=yes").content.decode()
+
+    def test_chosen_number_is_confirmed_and_comes_first_from_then_on(self, person):
+        self.fail(person)
+        response = person.log_in("", own_number=self.key(FIRST), next="/function/")
+
+        assert response["Location"] == "/function/"
+        assert person.client.get("/function/").content == LET_THROUGH
+        grow_old(person, 310)
+        VerifiedNumber.objects.filter(number=LAST).update(last_verified_at=timezone.now() + timedelta(minutes=1))
+        person.client.get(person.come_back(person.client.get("/function/")))
+        assert the_end() == ("verified", "")
+
+    def test_page_of_what_may_be_tried_again_offers_the_others(self, person):
+        person.sandbox.set(sim=None)
+        failed = self.fail(person)
+
+        assert the_end() == ("unavailable", "not_on_mobile_network")
+        links = Page(failed).find(href="/numverify/login/?next=%2Ffunction%2F&confirm=yes")
+        assert len(links) == 1
+        assert "Use another number" in failed.content.decode()
+
+    def test_pages_show_no_more_than_the_last_digits(self, person):
+        pages = [self.fail(person), person.client.get("/numverify/login/?confirm=yes")]
+
+        assert "•••11" in pages[1].content.decode()
+        assert not [
+            number for page in pages for number in ("600000011", "600000021") if number in page.content.decode()
+        ]
+
+    @pytest.mark.parametrize("key", ["another's", "nobody's", "0x1"])
+    def test_what_is_not_theirs_starts_nothing_and_is_answered_alike(self, person, key):
+        other = get_user_model().objects.create_user("another")
+        enrol(other, "+34600000031")
+        keys = {"another's": self.key("+34600000031"), "nobody's": "987654"}
+        response = person.start("", own_number=keys.get(key, key))
+
+        assert response.status_code == 200
+        assert "own_number" in response.content.decode()
+        assert not VerificationAttempt.objects.exists()
+
+    def test_number_that_was_removed_meanwhile_is_asked_about_again(self, person):
+        enrol(person.user, "+34600000041")
+        removed = self.key(FIRST)
+        VerifiedNumber.objects.filter(pk=removed).delete()
+        values = [
+            found["value"] for tag, found in Page(person.start("", own_number=removed)).elements if tag == "option"
+        ]
+
+        assert values == [self.key("+34600000041"), self.key(LAST)]
+
+    def test_choice_is_sent_once(self, person):
+        response = person.client.post("/numverify/login/", {"own_number": [self.key(FIRST), self.key(LAST)]})
+
+        assert response.status_code == 400
+        assert not VerificationAttempt.objects.exists()
+
+    def test_number_that_no_operator_serves_is_not_offered(self, person, configure):
+        configure(PREFIXES=["+346000000"])
+        enrol(person.user, "+34711000001")
+        person.sandbox.set(sim=LAST)
+        person.client.get(person.come_back(person.client.get("/function/")))
+
+        assert the_end() == ("verified", "")
+
+
+def enrol(user, number):
+    """Let ``number`` be proved just now for ``user``, in another session."""
+    return VerifiedNumber.objects.enrol(user, PhoneNumber(number), VerifiedNumber.objects.first().operator)
 
 
 class TestPost:

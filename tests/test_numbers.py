@@ -306,6 +306,16 @@ class TestWho:
         person.log_in(next=ADD)
         assert person.client.get(ADD).status_code == 200
 
+    def test_confirming_it_offers_each_number_of_the_account(self, person):
+        for number in (GOOD, "600 000 011"):
+            add(person, number)
+        have_been_here_for_long(person)
+        (button,) = Page(person.client.get(ADD)).find(**{"class": "numverify-button"})
+        page = person.client.get(button["href"]).content.decode()
+
+        assert "•••01" in page
+        assert "•••11" in page
+
     def test_logging_in_again_opens_it_too(self, person, settings):
         settings.LOGIN_URL = "/password/"
         add(person)

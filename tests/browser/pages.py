@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from numverify_django.contrib.qr.models import QrLogin, Status
 from numverify_django.models import VerificationAttempt, VerifiedNumber
+from numverify_django.protocol.phone import PhoneNumber
 
 from ..conftest import HOST, Phone
 from ..test_login import account
@@ -109,6 +110,13 @@ def login_error(visitor):
 
 def confirm_own(visitor):
     visitor.sign_in(account())
+    visitor.open("/numverify/login/?next=/payment/")
+
+
+def confirm_one_of(visitor):
+    user = account()
+    VerifiedNumber.objects.enrol(user, PhoneNumber("+34600000011"), VerifiedNumber.objects.get().operator)
+    visitor.sign_in(user)
     visitor.open("/numverify/login/?next=/payment/")
 
 
@@ -327,6 +335,7 @@ PAGES = {
         Page("login-alone", LOGIN, login(site={"FALLBACK_URL": ""})),
         Page("login-error", LOGIN, login_error),
         Page("confirm", CONFIRM, confirm_own),
+        Page("confirm-one-of", CONFIRM, confirm_one_of),
         Page("confirm-first", CONFIRM, confirm_first),
         Page("confirm-error", CONFIRM, confirm_error),
         Page("checking", "Checking your SIM", lambda visitor: visitor.wait_at_operator()),

@@ -19,7 +19,8 @@ from django.utils import timezone
 from numverify_django import session
 from numverify_django.contrib.qr import models
 from numverify_django.contrib.qr.models import QrLogin
-from numverify_django.models import VerificationAttempt
+from numverify_django.models import VerificationAttempt, VerifiedNumber
+from numverify_django.protocol.phone import PhoneNumber
 from numverify_django.signals import number_verification_failed, number_verified
 
 from ..conftest import HOST, Browser, Phone
@@ -150,6 +151,16 @@ class TestLoginPage:
         assert ("Show QR code" in page, 'name="phone_number"' in page) == (True, False)
         assert "Scan with your phone" in text_of(desktop.show(None, next="/payment/"))
         assert sandbox.hops() == []
+
+    def test_desktop_chooses_which_number_of_the_account_its_phone_confirms(self, desktop):
+        user = account()
+        desktop.client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+        first = VerifiedNumber.objects.get()
+        VerifiedNumber.objects.enrol(user, PhoneNumber("+34600000002"), first.operator)
+        assert "own_number" in text_of(desktop.client.get(LOGIN, {"confirm": "yes"}))
+        desktop.show(None, own_number=first.pk)
+
+        assert QrLogin.objects.get().number_shown == "•••01"
 
     def test_desktop_is_told_that_the_number_will_log_in(self, desktop):
         user = get_user_model().objects.create_user("somebody")
