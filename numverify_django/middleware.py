@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
@@ -66,8 +67,17 @@ class NumberVerificationMiddleware:
 
 
 def _leave_cookie(request: HttpRequest) -> None:
-    if not navigation.is_page(request):  # a page comes when a person asks for it, and rids a browser of a dead cookie
-        session.leave_cookie(request)
+    """Let the browser keep its cookie where a script found no session behind it: there may be a newer one by now.
+
+    A proof gives the session a new key. Django has the old one's cookie deleted, which is the new one's where that
+    answer comes after the proof's: the person would be logged out. Logging out deletes the cookie as ever, and so does
+    a page; a key without a session is nothing to plant: Django never adopts it.
+    """
+    store = getattr(request, "session", None)
+    name = settings.SESSION_COOKIE_NAME
+    is_gone = store is not None and name in request.COOKIES and store.is_empty() and not store.modified
+    if is_gone and not navigation.is_page(request):
+        del request.COOKIES[name]  # which Django asks, once this request is done
 
 
 def step_up(request: HttpRequest) -> HttpResponse:

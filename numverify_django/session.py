@@ -174,18 +174,6 @@ def _while_there(store: SessionBase, attempt: VerificationAttempt) -> tuple[str,
     return statements.is_there(model, session_key=store.session_key)
 
 
-def leave_cookie(request: HttpRequest) -> None:
-    """Let the browser keep its cookie where this request found no session behind it: it may have a newer one by now.
-
-    A proof gives the session a new key. Django has the old one's cookie deleted, which is the new one's where that
-    answer comes after the proof's: the person would be logged out. Logging out deletes the cookie as ever, and a key
-    without a session is nothing to plant: Django never adopts it.
-    """
-    store = getattr(request, "session", None)
-    if store is not None and store.is_empty() and not store.modified:
-        request.COOKIES.pop(django_settings.SESSION_COOKIE_NAME, None)  # which Django asks, once this request is done
-
-
 def note_try(request: HttpRequest) -> None:
     """Remember that this session's proof was tried to be renewed, or that it could not be; at once, for other tabs.
 
