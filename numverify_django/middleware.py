@@ -7,6 +7,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.views import redirect_to_login
+from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.urls import ResolverMatch, reverse
 
@@ -75,8 +76,8 @@ def _leave_cookie(request: HttpRequest) -> None:
     """
     store = getattr(request, "session", None)
     name = settings.SESSION_COOKIE_NAME
-    is_gone = store is not None and name in request.COOKIES and store.is_empty() and not store.modified
-    if is_gone and not navigation.is_page(request):
+    is_gone = isinstance(store, SessionBase) and store.is_empty() and not store.modified
+    if name in request.COOKIES and is_gone and not navigation.is_page(request):
         del request.COOKIES[name]  # which Django asks, once this request is done
 
 

@@ -47,9 +47,12 @@ def is_prefetch(request: HttpRequest) -> bool:
 
 
 def shows_token(request: HttpRequest) -> bool:
-    """Tell whether a client shows a token of its own: no browser sends such an Authorization by itself."""
+    """Tell whether a client shows a token of its own: no browser sends such an Authorization by itself.
+
+    Nor does anything but a browser navigate: what comes with that is a proxy's.
+    """
     scheme, _, _ = request.headers.get("Authorization", "").partition(" ")
-    return scheme.lower() not in SCHEMES_OF_BROWSERS
+    return scheme.lower() not in SCHEMES_OF_BROWSERS and request.headers.get("Sec-Fetch-Mode") != "navigate"
 
 
 def wants_json(request: HttpRequest) -> bool:

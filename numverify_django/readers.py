@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
@@ -118,9 +119,16 @@ def purpose(value: Any) -> str:
 def url(value: Any) -> str:
     """Accept an absolute http or https URL without a fragment (RFC 6749 3.1.2)."""
     found = text(value)
-    if not URL.fullmatch(found):
+    if not URL.fullmatch(found) or not _has_host(found):
         raise ValueError("must be an absolute URL without a fragment")
     return found
+
+
+def _has_host(found: str) -> bool:
+    try:
+        return bool(urlsplit(found).hostname)
+    except ValueError:  # half an IPv6 address
+        return False
 
 
 def url_or_name(value: Any) -> str | Promise:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
-from django.contrib.auth import SESSION_KEY, load_backend, login
+from django.contrib.auth import SESSION_KEY, get_user_model, load_backend, login
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_login_failed
@@ -126,8 +126,11 @@ def _may_complete(request: HttpRequest, user: AbstractBaseUser, proof: dict[str,
 
 
 def is_same(user: AnyUser, other: AnyUser) -> bool:
-    """Tell whether both are one account: to Django a child of the user model (multi-table) equals no parent of its."""
-    return user.pk == other.pk
+    """Tell whether ``user`` of the user model is ``other``, who may be of a child of it (multi-table).
+
+    To Django those two are not equal.
+    """
+    return isinstance(other, get_user_model()) and user.pk == other.pk
 
 
 def is_staff(user: AnyUser) -> bool:

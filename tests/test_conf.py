@@ -306,9 +306,10 @@ CALLABLE = ["", "policy", "tests.test_conf.missing", "missing.policy", ".conf.po
 WRONG_LIMITS = [5, [5], [0, 60], [5, 0], [5, -1], [True, 60], [5.0, 60], ["5", 60], [5, 60, 1], [10**8, 60], {5: 60}]
 TEXTS = [*ADDRESSES, "CLIENT_ID", "CLIENT_SECRET", "PRIVATE_KEY", "KEY_ID", "FALLBACK_URL"]
 CHOICES = ["CLIENT_AUTH", "ASSERTION_ALG", "ASSERTION_AUDIENCE", "ID_TOKEN", "ID_TOKEN_ALG", "OPERATION", "LOGIN_HINT"]
+NO_URLS = ["https://site.example", "https://[site.example/back/", "https://:443/back/"]
 WRONG = {
     **dict.fromkeys(TEXTS, (None, *TEXT)),
-    **{"REDIRECT_URI": [*TEXT, "", "/back/", "site.example/back/", "https://site.example"], "RESPONSE_ISS": FLAG},
+    **{"REDIRECT_URI": [*TEXT, "", "/back/", "site.example/back/", *NO_URLS], "RESPONSE_ISS": FLAG},
     **dict.fromkeys([*CHOICES, "UNKNOWN_NUMBER", "STORE_NUMBER", "REDIRECT_MODE"], CHOICE),
     **dict.fromkeys(
         ["PKCE", "HASHED", "SEND_DEVICE", "ALLOW_LOOPBACK", "ALLOW_STAFF", "SEND_LOGIN_FAILED"], (None, *FLAG)
@@ -327,7 +328,7 @@ WRONG = {
     "CODE_SENDER": CALLABLE,
     "APP_LOGIN": CALLABLE,
     "ROUTE": CALLABLE,
-    "APP_REDIRECT_URI": [*TEXT, "", "/app/", "site.example/app/", "https://site.example"],
+    "APP_REDIRECT_URI": [*TEXT, "", "/app/", "site.example/app/", *NO_URLS],
     "RATE_LIMITS": [None, [], 5, {"sesion": [1, 1]}, *({"session": limit} for limit in WRONG_LIMITS)],
 }
 EACH_WRONG = [(key, value) for key, values in WRONG.items() for value in values]

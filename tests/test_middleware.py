@@ -482,6 +482,9 @@ class TestPost:
         assert Group.objects.get().name == "somebody"
 
 
+SCRIPT = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+
+
 @pytest.mark.parametrize("client", [Client, LoopClient])
 class TestCookie:
     """A proof gives the session a new key; what a script asks with the old one takes nothing from the browser."""
@@ -497,7 +500,7 @@ class TestCookie:
         grow_old(phone, 310)
         tab = self.tab(phone, client)
         confirm(phone, "/function/")
-        answer = tab.get("/asks/", headers={"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"})
+        answer = tab.get("/asks/", headers=SCRIPT)
 
         assert (answer.content, "sessionid" in answer.cookies) == (b"False", False)
         assert "Cookie" in answer["Vary"]
@@ -511,13 +514,14 @@ class TestCookie:
 
         assert tab.get("/asks/").cookies["sessionid"]["max-age"] == 0
 
+    @pytest.mark.parametrize("headers", [{}, SCRIPT], ids=["page", "script"])
     @pytest.mark.parametrize("is_old", [False, True])
-    def test_logging_out_deletes_it_as_ever(self, phone, client, is_old):
+    def test_logging_out_deletes_it_as_ever(self, phone, client, is_old, headers):
         phone.log_in(GOOD)
         tab = self.tab(phone, client)
         if is_old:
             phone.client.session.delete()
-        answer = tab.get("/leave/")
+        answer = tab.get("/leave/", headers=headers)
 
         assert (answer.content, answer.cookies["sessionid"]["max-age"]) == (b"left", 0)
 

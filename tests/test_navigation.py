@@ -86,3 +86,4 @@ def test_older_browser_is_told_by_its_other_headers(headers, verdict):
 def test_token_is_what_no_browser_sends_by_itself(authorization, verdict):
     headers = {} if authorization is None else {"Authorization": authorization}
     assert navigation.shows_token(RequestFactory(headers=headers).get("/")) is verdict
+    assert not navigation.shows_token(RequestFactory(headers=headers | {"Sec-Fetch-Mode": "navigate"}).get("/"))

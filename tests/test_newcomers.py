@@ -152,6 +152,16 @@ def test_username_that_is_too_short_is_an_error(members):
     assert told() == [("E026", "An unknown number cannot get an account: handle of Short takes no random text.")]
 
 
+def ask_database(value):
+    connection.cursor().execute("SELECT 1 FROM a_table_that_is_not_there_yet")
+
+
+@pytest.mark.django_db
+def test_validator_that_cannot_be_asked_yet_stops_no_check(members):
+    members(user_model("Early", handle=text(unique=True, validators=[ask_database])))
+    assert told() == []
+
+
 def test_null_counts_where_it_is_not_distinct(members):
     members(user_model("Undistinct", unique(fields=["email"], nulls_distinct=False), email=text(null=True)))
     assert told() == [("E026", "An unknown number cannot get an account: Undistinct needs email.")]

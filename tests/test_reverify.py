@@ -185,6 +185,11 @@ def test_script_is_told_where_the_person_confirms(old, headers, method):
 @pytest.mark.parametrize("headers", [{}, {"Accept": "*/*"}, SCRIPTS[0]])
 def test_client_with_a_token_of_its_own_is_left_alone_beside_a_session(old, headers):
     assert is_left_alone(old, old.client.get(HERE, headers=headers | {"Authorization": "Bearer abc"}))
+    behind_a_proxy = {"Authorization": "Bearer abc"}
+    assert is_at_operator(old.client.get(HERE, headers=NAVIGATION | behind_a_proxy), old.sandbox)
+
+
+def test_browser_is_asked_beside_what_it_sends_by_itself(old):
     behind_a_password = {"Authorization": "Basic c29tZWJvZHk6c2VjcmV0"}
     assert old.client.get(HERE, headers=SCRIPTS[0] | behind_a_password).status_code == 403
     assert is_at_operator(old.client.get(HERE, headers=NAVIGATION | behind_a_password), old.sandbox)

@@ -162,6 +162,21 @@ class TestLoginPage:
 
         assert QrLogin.objects.get().number_shown == "•••01"
 
+    def test_desktop_whose_number_went_to_somebody_else_meanwhile_comes_back_to_the_choice(self, desktop, scanning):
+        user, other = account(), get_user_model().objects.create_user("other")
+        desktop.client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+        first = VerifiedNumber.objects.get()
+        for number in ("+34600000011", "+34600000021"):
+            VerifiedNumber.objects.enrol(user, PhoneNumber(number), first.operator)
+        desktop.show(None, own_number=first.pk)
+        code = code_of(scanning.prove(desktop.address))
+        VerifiedNumber.objects.filter(pk=first.pk).update(user=other)
+        desktop.type(code)
+        page = text_of(desktop.client.get(SHOW))
+
+        assert "another number than the one we checked" in page
+        assert "confirm=yes" in page
+
     def test_desktop_is_told_that_the_number_will_log_in(self, desktop):
         user = get_user_model().objects.create_user("somebody")
         desktop.client.force_login(user, "django.contrib.auth.backends.ModelBackend")

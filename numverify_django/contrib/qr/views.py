@@ -138,7 +138,10 @@ def _show_finished(request: HttpRequest, next_url: str) -> HttpResponse:
 def _show_refused(request: HttpRequest, row: QrLogin, next_url: str) -> HttpResponse:
     attempt = row.attempt
     group = pages.group_of(attempt.reason) if attempt else pages.UNFINISHED
-    return pages.show_failure(request, group, next_url, reference=attempt.reference_shown if attempt else "")
+    context: dict[str, Any] = {"reference": attempt.reference_shown if attempt else ""}
+    if request.user.is_authenticated:
+        context |= {"own_numbers": session.own(request), "again_url": pages.confirm_url(next_url)}
+    return pages.show_failure(request, group, next_url, **context)
 
 
 def _ended(row: QrLogin) -> str:
