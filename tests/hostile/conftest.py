@@ -248,6 +248,7 @@ class Trial:
             text = re.sub("|".join([*references, *random]), "", text)
             row, retry = VerificationAttempt.objects.latest("pk"), 'name="retry"' in text
             way = settings.NUMVERIFY.get("FALLBACK_URL")
+            numbers = VerifiedNumber.objects.filter(user=self.visitor.user_id).count()
             facts = (
                 row.use,
                 row.operation,
@@ -256,6 +257,7 @@ class Trial:
                 way,
                 self.device,
                 bool(references),
+                min(numbers, 2),  # of which a person with several chooses one
             )
             kind = (uses.of(row).group_of(self.expected[-1][1]), *facts)
             assert first_text(self.folder, kind, text) == text, "I12"
