@@ -7,6 +7,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth import aauthenticate, authenticate, get_user_model
 from django.contrib.auth.backends import BaseBackend, ModelBackend
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import Manager
@@ -15,7 +16,7 @@ from django.test import RequestFactory
 from django.test.utils import isolate_apps
 from django.urls import include, path
 
-from numverify_django import conf
+from numverify_django import conf, session
 from numverify_django.backends import NumberVerificationBackend
 from numverify_django.models import VerificationAttempt, VerifiedNumber
 
@@ -448,3 +449,10 @@ def test_account_that_the_models_manager_hides_is_not_logged_in(phone, monkeypat
 
     assert the_end() == ("refused", "number_taken")
     assert phone.user_id is None
+
+
+def test_another_model_of_the_same_key_is_another_account(db):
+    user, group = account(), Group(name="of another table")
+    group.pk = user.pk
+    assert session.is_same(user, get_user_model().objects.get())
+    assert not session.is_same(user, group)
