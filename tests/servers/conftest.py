@@ -84,6 +84,8 @@ class Site:
     def __init__(self, kind, workers, threads, environ, log):
         # Whoever connects before the server is there waits in the socket's queue.
         with socket.create_server(("127.0.0.1", 0), backlog=512) as listener, log.open("w") as printed:
+            # Connections inherit it: uvicorn takes what comes by a file descriptor for no TCP, and would not set it.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             facts = {"fd": listener.fileno(), "workers": workers, "threads": threads}
             command = [part.format(**facts) for part in COMMANDS[kind]]

@@ -7,7 +7,7 @@ from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urlsplit
 
 FORM = "application/x-www-form-urlencoded"
-PATIENCE = 30  # seconds
+PATIENCE = 60  # seconds: without a thread that is free, a page waits for many logins
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ def test_uvicorn_ends_as_many_logins_at_once_as_come(start, phones):
 
 
 WAITING = 200  # logins at once
-SLOW = 0.5  # seconds that the operator takes for each of the two calls of a callback
+SLOW = 1  # seconds that the operator takes for each of the two calls of a callback
 THREADS_MAX = 16 + 8  # those that requests share, and what a process has besides
 
 
