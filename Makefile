@@ -2,6 +2,7 @@
 # make lint    style, and forgotten migrations   make clean   back to a fresh checkout
 # make types   mypy, strict
 # make test-browser    every page in Chromium, and what people do there
+# make test-coexistence    sites of other packages, each served with ours in it: docs/coexistence.rst
 # make mutants         the protocol's tests against broken copies of its checks
 # make test-hostile    a hostile operator and every case of it, counted by group
 # make test-servers    two sites of real servers, and 10,000 logins in one process; needs redis-server, and PostgreSQL
@@ -31,15 +32,22 @@ MYPY := "mypy>=2.4,<2.5" "django-stubs>=6.1,<6.2" "djangorestframework-stubs>=3.
 MUTMUT := "mutmut>=3.8,<4"
 SCREENS := docs/_static/screens
 
+# The tests start hundreds of processes: each would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
-.PHONY: test test-browser test-hostile test-servers mutants bench bench-admin screenshots messages docs lint types demo clean
+.PHONY: test test-browser test-coexistence test-hostile test-servers mutants bench bench-admin screenshots messages \
+	docs lint types demo clean
 
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal --ignore=tests/browser \
-		--ignore=tests/hostile --ignore=tests/servers $(ARGS)
+		--ignore=tests/coexistence --ignore=tests/hostile --ignore=tests/servers $(ARGS)
 
 test-browser: $(VENV)/.test
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal tests/browser $(ARGS)
+
+test-coexistence: $(VENV)/.test
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile tests/coexistence $(ARGS)
 
 test-hostile: $(VENV)/.test
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 tests/hostile $(ARGS)
