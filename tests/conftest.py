@@ -15,6 +15,7 @@ import pytest
 import requests
 from django.contrib.auth.signals import user_login_failed
 from django.core.cache import cache
+from django.core.servers.basehttp import WSGIRequestHandler
 from django.core.signals import got_request_exception
 from django.test import Client
 from django.utils import translation
@@ -23,11 +24,18 @@ from django.views.debug import ExceptionReporter
 HEADER = "Sandbox operator: "
 # A shell starts its background jobs with Ctrl-C ignored, and our processes would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Head and body are two packets, and the second would wait 40 ms for the first's acknowledgement.
+WSGIRequestHandler.disable_nagle_algorithm = True
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 MISSING = "There is no Chromium here: the tests in a real browser were left out (apt-get install chromium)."
 IS_CI = bool(os.environ.get("CI"))
 HOST = "127.0.0.1"  # the sandbox sends a browser back to this machine alone
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the tutorial: its tests share a minute of work, which a worker that has nothing left would repeat."""
+    items.sort(key=lambda item: item.path.name != "test_tutorial.py")
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -49,6 +57,7 @@ class Sandbox:
         self.url = self._process.stdout.readline().removeprefix(HEADER).strip()
         self._http = requests.Session()
         self._http.trust_env = False
+        self._client = self._http.get(f"{self.url}/_sandbox/client", timeout=5).json()
 
     def set(self, **state):
         """Change its state: ``sim``, ``fault``, ``rotate_keys``."""
@@ -68,7 +77,7 @@ class Sandbox:
 
     def client(self):
         """Return the credentials of its demo client."""
-        return self._http.get(f"{self.url}/_sandbox/client", timeout=5).json()
+        return dict(self._client)
 
     def authorize(self, url):
         """Return where the operator redirects a browser that opens ``url``."""

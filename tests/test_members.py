@@ -4,14 +4,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 SUITES = ["tests/test_login.py", "tests/test_callback.py", "tests/test_models.py", "tests/otp/test_codes.py"]
 
 
-@pytest.mark.parametrize("suite", SUITES)
-def test_suite_passes_with_a_user_model_of_the_site(suite):
-    command = [sys.executable, "-m", "pytest", "--ds", "tests.settings_members", "-q", "-p", "no:cacheprovider", suite]
+def test_suites_pass_with_a_user_model_of_the_site():
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--ds",
+        "tests.settings_members",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *SUITES,
+    ]
     run = subprocess.run(
         command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=240, check=False
     )
