@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, Callable
 from functools import cache, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -30,32 +30,22 @@ from .protocol.messages import Response
 logger = logging.getLogger(__name__)
 
 NO_TIMEOUT = aiohttp.ClientTimeout()  # but that of the Call
-STEPS_MAX = 8  # half of the threads that ``asgi`` has
 IDLE_MAX = 65_536  # bytes of TLS in a row that bring no data
 FRAMING = 4  # bytes of a header beside its name and value
 
 T = TypeVar("T")
 _Place = tuple[str | None, int | None]  # a host and a port
 
-
-class _Loop(NamedTuple):
-    """What an event loop has: its session, what closes that, and whose turn it is to work in a thread."""
-
-    session: aiohttp.ClientSession
-    keeper: AsyncGenerator[None, None]
-    turn: asyncio.Semaphore
-
-
-_loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
+# event loop -> its session, and what closes it
+_sessions: dict[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, AsyncGenerator[None, None]]] = {}
 _warming: set[asyncio.Task[None]] = set()  # tasks, which nothing else keeps until they end
 
 
 async def run(steps: Steps[T]) -> T:
     """Return what the coroutine ``steps`` returns once its Calls are answered; raise what it raises.
 
-    What it does between two of them is done in a thread, for STEPS_MAX at once: where hundreds come together, the other
-    pages of a site find a thread and their turn. It goes on to its end, within its deadline, where Django cancels the
-    view because the browser left: what an operator was asked is recorded.
+    What it does between two of them is done in a thread. It goes on to its end, within its deadline, where Django
+    cancels the view because the browser left: what an operator was asked is recorded.
     """
     task: asyncio.Task[T] = asyncio.ensure_future(_answered(steps))
     try:
@@ -68,10 +58,8 @@ async def run(steps: Steps[T]) -> T:
 async def _answered(steps: Steps[Any]) -> Any:
     proceed: Callable[[], Call | Ahead] = partial(steps.send, None)
     try:
-        turn = (await _here()).turn
         while True:
-            async with turn:
-                asked, result = await sync_to_async(_step)(proceed)
+            asked, result = await sync_to_async(_step)(proceed)
             if asked is None:
                 return result
             try:
@@ -119,7 +107,7 @@ def warm(urls: list[str], seconds: float) -> None:
 
 
 async def _open(place: URL, seconds: float) -> None:
-    session = (await _here()).session
+    session = await _session()
     try:
         async with asyncio.timeout(seconds):
             await session.connector.open_one(place)  # type: ignore[union-attr]  # it is ours
@@ -129,7 +117,7 @@ async def _open(place: URL, seconds: float) -> None:
 
 async def send(call: Call) -> Response:
     """Return the operator's Response, whatever its status, or raise a NumberVerifyError."""
-    session = (await _here()).session
+    session = await _session()
     try:
         async with asyncio.timeout(call.bound.remaining()):
             response = await _exchange(session, call)
@@ -303,10 +291,10 @@ def _place(url: URL) -> _Place:
     return url.host, url.port
 
 
-async def _here() -> _Loop:
-    """Return what this event loop has; its session is closed when the loop ends."""
+async def _session() -> aiohttp.ClientSession:
+    """Return the session of this event loop, which is closed when the loop ends."""
     loop = asyncio.get_running_loop()
-    if loop not in _loops:
+    if loop not in _sessions:
         session = aiohttp.ClientSession(
             connector=_Connector(),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -315,9 +303,9 @@ async def _here() -> _Loop:
             skip_auto_headers=["content-type"],
         )
         session._retry_connection = False  # it would send again what has no body
-        _loops[loop] = _Loop(session, _keep(loop, session), asyncio.Semaphore(STEPS_MAX))
-        await anext(_loops[loop].keeper)
-    return _loops[loop]
+        _sessions[loop] = session, (keeper := _keep(loop, session))
+        await anext(keeper)
+    return _sessions[loop][0]
 
 
 async def _keep(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
@@ -325,5 +313,5 @@ async def _keep(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession)
     try:
         yield
     finally:
-        _loops.pop(loop, None)
+        _sessions.pop(loop, None)
         await session.close()

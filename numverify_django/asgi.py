@@ -1,4 +1,7 @@
-"""For ASGI servers: requests share some threads and their database connections, and hold none while they wait."""
+"""For ASGI servers: requests share some threads and their database connections, and hold none while they wait.
+
+Imported before Django is set up: nothing here may need a model.
+"""
 
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -6,6 +9,10 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from asgiref.sync import ThreadSensitiveContext
+from django.core.handlers.asgi import get_script_prefix
+from django.urls import Resolver404, resolve
+
+from .navigation import is_ours
 
 THREADS = 16
 
@@ -36,12 +43,15 @@ def in_shared_threads(application: Application, threads: int = THREADS) -> Appli
     Without it Django gives each request a thread of its own until it is answered, with a connection to the database:
     where hundreds of logins wait for an operator, those are hundreds. Wrap what ``get_asgi_application()`` returns. A
     request stays in one thread, so connections may be kept (``CONN_MAX_AGE``); what takes long in a thread keeps the
-    other requests of that thread waiting.
+    other requests of that thread waiting. Our own pages have half of the threads: where hundreds log in at once, the
+    others are free for the rest of the site.
     """
     shared = [_Thread() for _ in range(threads)]
+    half = shared[: max(threads // 2, 1)]
 
     async def application_in_shared_threads(scope: Any, receive: Any, send: Any) -> None:
-        thread = min(shared, key=attrgetter("ahead", "requests"))  # many may come before one does anything
+        free = half if _is_ours(scope) else shared
+        thread = min(free, key=attrgetter("ahead", "requests"))  # many may come before one does anything
         thread.requests += 1
         try:
             async with ThreadSensitiveContext(executor=thread):
@@ -50,3 +60,12 @@ def in_shared_threads(application: Application, threads: int = THREADS) -> Appli
             thread.requests -= 1
 
     return application_in_shared_threads
+
+
+def _is_ours(scope: Any) -> bool:
+    if scope["type"] != "http":
+        return False
+    try:
+        return is_ours(resolve(scope["path"].removeprefix(get_script_prefix(scope))))
+    except Resolver404:
+        return False

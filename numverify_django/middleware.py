@@ -9,7 +9,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.views import redirect_to_login
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
-from django.urls import ResolverMatch, reverse
+from django.urls import reverse
 
 from . import flow, navigation, pages, reverify, session
 from .models import Use
@@ -116,9 +116,9 @@ async def _confirm(request: HttpRequest, here: str) -> HttpResponse:
 
 def _may_ask(request: HttpRequest) -> bool:
     """Tell whether REVERIFY_AFTER may be about this request; nothing is read for that."""
-    if not reverify.may_be_due(request) or navigation.shows_token(request) or _is_ours(request):
+    if not reverify.may_be_due(request) or navigation.is_ours(request.resolver_match):
         return False
-    return navigation.is_page(request) or navigation.is_script(request)
+    return not navigation.shows_token(request) and (navigation.is_page(request) or navigation.is_script(request))
 
 
 async def _asked_again(request: NumberVerificationRequest) -> HttpResponse | None:
@@ -156,8 +156,3 @@ def _referring_page(request: HttpRequest, otherwise: str) -> str:
 def _has_own_page(request: HttpRequest) -> bool:
     """Tell whether this browser has a better page than ours: a desktop has no SIM, and is offered a QR code."""
     return pages.login_template(request) != pages.LOGIN
-
-
-def _is_ours(request: HttpRequest) -> bool:
-    found: ResolverMatch = request.resolver_match  # type: ignore[assignment]  # set before a view is processed
-    return any(name.partition("_")[0] == "numverify" for name in found.app_names)

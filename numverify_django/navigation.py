@@ -1,6 +1,7 @@
 """What a request's headers say: a person navigates, a script asks, nobody came yet (Fetch Metadata), JSON is wanted."""
 
 from django.http import HttpRequest
+from django.urls import ResolverMatch
 
 ACCEPT_MAX = 1000  # characters
 SCHEMES_OF_BROWSERS = ("", "basic", "digest", "negotiate", "ntlm")  # that they send by themselves, pages included
@@ -55,14 +56,19 @@ def shows_token(request: HttpRequest) -> bool:
     return scheme.lower() not in SCHEMES_OF_BROWSERS and request.headers.get("Sec-Fetch-Mode") != "navigate"
 
 
+def is_ours(found: ResolverMatch | None) -> bool:
+    """Tell whether a path leads to a page of this package, those of ``contrib`` among them."""
+    return found is not None and any(name.partition("_")[0] == "numverify" for name in found.app_names)
+
+
 def wants_json(request: HttpRequest) -> bool:
     """Tell whether an application asks one of our URLs, whose person sees pages of its own: it prefers JSON.
 
     That is RFC 9110 12.5.1. A header that Django cannot read is nobody's wish, nor is one that takes it megabytes to
     read; the site's pages are the site's.
     """
-    is_ours = request.resolver_match is not None and request.resolver_match.app_names[-1:] == ["numverify"]
-    if not is_ours or len(request.headers.get("Accept", "")) > ACCEPT_MAX:
+    speaks_json = request.resolver_match is not None and request.resolver_match.app_names[-1:] == ["numverify"]
+    if not speaks_json or len(request.headers.get("Accept", "")) > ACCEPT_MAX:
         return False
     try:
         return request.get_preferred_type(["text/html", "application/json"]) == "application/json"

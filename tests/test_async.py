@@ -12,7 +12,7 @@ from django.urls import include, path
 from django.views import View
 
 from numverify_django import aio, running
-from numverify_django.asgi import THREADS, in_shared_threads
+from numverify_django.asgi import in_shared_threads
 from numverify_django.calls import Call, Deadline
 from numverify_django.models import VerificationAttempt
 from numverify_django.protocol.messages import Request
@@ -150,41 +150,51 @@ def marks(view):
 
 
 class TestSharedThreads:
-    def run(self, count, requests, is_login=False):
-        """Return the threads in which the synchronous part of so many requests is done at once."""
-        begun, at_once, all_are_there = [], set(), threading.Event()
+    def run(self, count, requests, path="/home/", **scope):
+        """Return the threads that did the synchronous part of so many requests at once."""
+        seen, all_are_there = [], threading.Event()
 
         def work():
-            begun.append(threading.get_ident())
+            seen.append(threading.get_ident())
             assert all_are_there.wait(LONG)
-
-        async def login():
-            work()
-
-        def let_them_end():
-            at_once.update(begun)
-            all_are_there.set()
 
         async def application(scope, receive, send):
             async with ThreadSensitiveContext():  # as Django has it
                 await asyncio.sleep(0)  # in which it reads the body, and others come
-                await (aio.run(login()) if is_login else sync_to_async(work)())
+                await sync_to_async(work)()
 
         async def ask():
             shared = in_shared_threads(application, count)
-            asyncio.get_running_loop().call_later(0.1, let_them_end)
-            await asyncio.gather(*(shared({}, None, None) for _ in range(requests)))
+            asyncio.get_running_loop().call_later(0.1, all_are_there.set)
+            await asyncio.gather(*(shared({"type": "http", "path": path} | scope, None, None) for _ in range(requests)))
 
         asyncio.run(ask())
-        assert len(begun) == requests
-        return at_once
+        return seen
 
     def test_are_as_many_as_was_said(self):
-        assert len(self.run(3, 9)) == 3
+        assert len(set(self.run(3, 9))) == 3
 
     def test_request_takes_a_thread_that_is_idle(self):
-        assert len(self.run(8, 4)) == 4
+        assert len(set(self.run(8, 4))) == 4
 
-    def test_logins_leave_half_to_the_other_pages(self):
-        assert aio.STEPS_MAX == THREADS / 2
-        assert len(self.run(THREADS, 2 * THREADS, is_login=True)) == aio.STEPS_MAX
+    @pytest.mark.parametrize("page", ["login/", "callback/", "app/start/", "qr/"])
+    def test_our_pages_leave_half_to_the_others(self, page):
+        assert len(set(self.run(6, 9, f"/numverify/{page}"))) == 3
+
+    def test_our_pages_are_known_under_a_prefix(self):
+        assert len(set(self.run(6, 9, "/club/numverify/login/", root_path="/club"))) == 3
+        assert len(set(self.run(6, 9, "/club/home/", root_path="/club"))) == 6
+
+    def test_our_pages_are_known_under_the_prefix_of_the_settings(self, settings):
+        settings.FORCE_SCRIPT_NAME = "/club"
+        assert len(set(self.run(6, 9, "/club/numverify/login/"))) == 3
+
+    def test_one_thread_is_everybody_s(self):
+        assert len(set(self.run(1, 3, "/numverify/login/"))) == 1
+
+    @pytest.mark.parametrize("path", ["/nothing/", "", "\x00", "\ud800"])
+    def test_path_that_leads_nowhere_is_the_site_s(self, path):
+        assert len(set(self.run(4, 9, path))) == 4
+
+    def test_what_is_no_request_has_no_path(self):
+        assert len(set(self.run(4, 9, type="lifespan"))) == 4

@@ -104,7 +104,7 @@ def environ(folder):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     links = f"{kept.pop('PIP_FIND_LINKS', '')} {folder / 'release'}".strip()
     # What is imported is compiled then: the rest of Django takes seconds.
-    pip = {"PIP_FIND_LINKS": links, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COMPILE": "1"}
+    pip = {"PIP_FIND_LINKS": links, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_COMPILE": "0"}
     return kept | pip | {"PATH": path, "PYTHONUNBUFFERED": "1"}
 
 

@@ -15,8 +15,6 @@ from ..conftest import Browser, Page
 from ..servers.conftest import Site
 from .provider import Provider
 
-# The sites have SQLite, whatever database the other tests are run on: once is enough.
-collect_ignore_glob = ["test_*.py"] if os.environ.get("NUMVERIFY_TEST_DATABASE") else []
 PRESSED = ("submit", "button", "image", "reset", "checkbox", "radio")  # inputs that a form sends only where chosen
 RUNNING = []  # whose logs a failure shows
 
