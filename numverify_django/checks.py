@@ -47,6 +47,8 @@ def check_installation(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMess
 
 
 def _check_backend() -> Iterator[CheckMessage]:
+    for path in django_settings.AUTHENTICATION_BACKENDS:
+        yield from _check_import(path)
     listed = backends()
     ours = [index for index, backend in enumerate(listed) if issubclass(backend, NumberVerificationBackend)]
     if not ours:
@@ -61,6 +63,15 @@ def _check_backend() -> Iterator[CheckMessage]:
     if apps.is_installed("numverify_django.contrib.drf") and any(map(_takes_bearers, listed[: ours[0]])):
         hint = "List it after ours in AUTHENTICATION_BACKENDS: an app that shows it a token cannot log in again."
         yield Warning("OAuth2Backend stands before the number verification backend.", hint=hint, id="numverify.W023")
+
+
+def _check_import(path: str) -> Iterator[CheckMessage]:
+    try:
+        import_string(path)
+    except ImportError as error:
+        hint = "Correct or remove it: every backend is asked at each login, and none works, by password neither."
+        text = f"'{path}' in AUTHENTICATION_BACKENDS cannot be imported: {error}"
+        yield Error(text, hint=hint, id="numverify.E024")
 
 
 def _takes_bearers(backend: type) -> bool:
@@ -157,7 +168,7 @@ def backends() -> list[type]:
 
 
 def _part(path: str) -> type:
-    """Return the class at ``path``, or ``object`` where there is none: that is for others to report."""
+    """Return the class at ``path``, or ``object`` where there is none: E024 says so, or Django does."""
     try:
         found = import_string(path)
     except ImportError:
@@ -181,11 +192,9 @@ def _check_urls() -> Iterator[CheckMessage]:
         hint = "Add 'numverify_django.contrib.drf' to INSTALLED_APPS: without it no app's login is completed."
         text = "The URLs of numverify_django.contrib.drf are included, and the app is not installed."
         yield Error(text, hint=hint, id="numverify.E060")
-    try:
-        resolve_url(django_settings.LOGIN_REDIRECT_URL)
-    except NoReverseMatch:
-        hint = "Set LOGIN_REDIRECT_URL to a path that begins with '/', or a URL name: logins without next lead there."
-        yield Error("LOGIN_REDIRECT_URL is the name of no URL.", hint=hint, id="numverify.E028")
+    yield from _check_name("LOGIN_REDIRECT_URL", "logins without next lead there")
+    if _callback() is not None:  # else E023 says so
+        yield from _check_name("LOGIN_URL", "who is not logged in is sent there, to 'numverify:login' for example")
     try:
         get_template("numverify/login.html")
     except (TemplateDoesNotExist, ImproperlyConfigured):
@@ -199,6 +208,14 @@ def _check_urls() -> Iterator[CheckMessage]:
     except NoReverseMatch:
         hint = "Correct NUMVERIFY['FALLBACK_URL']: a path that begins with '/', a URL, or a URL name."
         yield Error("NUMVERIFY['FALLBACK_URL'] is the name of no URL.", hint=hint, id="numverify.E025")
+
+
+def _check_name(setting: str, use: str) -> Iterator[CheckMessage]:
+    try:
+        resolve_url(getattr(django_settings, setting))
+    except NoReverseMatch:
+        hint = f"Set {setting} to a path that begins with '/', or a URL name: {use}."
+        yield Error(f"{setting} is the name of no URL.", hint=hint, id="numverify.E028")
 
 
 def _callback() -> str | None:

@@ -236,7 +236,8 @@ def _taken_for_another(operators: tuple[Operator, ...]) -> Iterator[Problem]:
                 "operator in place of the other; APP_REDIRECT_URI, where it is set, to a link of its own. Or set "
                 "RESPONSE_ISS to True if the operator sends iss."
             )
-            yield Problem("E012", f"{where} shares its callback with another operator and sends no iss.", hint)
+            text = f"{where} shares its callback, or its link of an app, with another operator and sends no iss."
+            yield Problem("E012", text, hint)
 
 
 def _too_short_a_memory(settings: Settings) -> Iterator[Problem]:

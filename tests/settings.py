@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "numverify_django.contrib.otp",
     "numverify_django.contrib.qr",
     "numverify_django.contrib.drf",
+    "rest_framework",
     "rest_framework.authtoken",
 ]
 MIDDLEWARE = [

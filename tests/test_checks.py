@@ -185,6 +185,12 @@ CASES = [
     Case("E023", "URLconf", {"ROOT_URLCONF": "django.contrib.auth.urls"}, {"ROOT_URLCONF": "tests.urls"}),
     Case("W022", "SESSION_COOKIE_SAMESITE", {"SESSION_COOKIE_SAMESITE": "Strict"}, {"SESSION_COOKIE_SAMESITE": "Lax"}),
     Case("E060", "INSTALLED_APPS", {"INSTALLED_APPS": WITHOUT_DRF}, {"INSTALLED_APPS": good.INSTALLED_APPS}),
+    Case(
+        "E024",
+        "AUTHENTICATION_BACKENDS",
+        {"AUTHENTICATION_BACKENDS": ["tests.nowhere.Backend", *good.AUTHENTICATION_BACKENDS]},
+        {"AUTHENTICATION_BACKENDS": good.AUTHENTICATION_BACKENDS},
+    ),
     Case("E025", "FALLBACK_URL", numverify(FALLBACK_URL="no-such-url"), numverify(FALLBACK_URL="numverify:login")),
     Case("E027", "REDIRECT_URI", {"ALLOWED_HOSTS": ["*"]}, {"ALLOWED_HOSTS": ["site.example"]}),
     Case(
@@ -195,6 +201,7 @@ CASES = [
     ),
     Case("E010", "SCOPES", numverify({"SCOPES": ["dpv:A", "b"]}), numverify({"SCOPES": ["openid", "dpv:A", "b"]})),
     Case("E028", "LOGIN_REDIRECT_URL", {"LOGIN_REDIRECT_URL": "no-such-url"}, {"LOGIN_REDIRECT_URL": "/"}),
+    Case("E028", "LOGIN_URL", {"LOGIN_URL": "numverify:log_in"}, {"LOGIN_URL": "numverify:login"}),
     Case("W001", "PEPPERS", numverify(PEPPERS=...), numverify(PEPPERS=CAREFUL["PEPPERS"])),
     Case("W011", "CACHES", {"CACHES": cache("locmem.LocMemCache")}, {"CACHES": cache("redis.RedisCache")}),
     Case("W011", "CACHES", {"CACHES": cache("dummy.DummyCache")}, {"CACHES": cache("db.DatabaseCache")}),
@@ -381,7 +388,15 @@ def test_broken_numverify_hides_no_mistake_of_the_installation(site):
 @pytest.mark.parametrize(("name", "ours"), [("AUTHENTICATION_BACKENDS", [OURS]), ("MIDDLEWARE", good.MIDDLEWARE)])
 def test_part_that_is_no_class_crashes_no_check(site, name, ours, path):
     site({name: [path, *ours]})
-    assert ids() == []
+    assert [found for found in ids() if found != "E024"] == []
+
+
+@pytest.mark.parametrize("path", ["missing.Backend", "tests.test_checks.Missing"])
+def test_backend_that_is_missing_is_named_with_what_python_says_of_it(site, path):
+    site({"AUTHENTICATION_BACKENDS": [path, OURS]})
+    (error,) = [found for found in reported() if found.id == "numverify.E024"]
+    assert f"'{path}' in AUTHENTICATION_BACKENDS cannot be imported" in error.msg
+    assert "missing" in error.msg.partition("imported: ")[2].lower()
 
 
 def test_site_with_peppers_needs_no_secret_key_to_be_checked(site, settings):

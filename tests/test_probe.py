@@ -444,7 +444,7 @@ def test_operator_is_told_from_the_others(hostile, settings, keys, others, annou
 def test_operator_that_the_settings_say_sends_no_iss_is_not_asked(hostile, settings):
     configure_for(settings, hostile, RESPONSE_ISS=False)
     beside_another(settings)
-    with pytest.raises(CommandError, match="shares its callback with another operator"):
+    with pytest.raises(CommandError, match="shares its callback, or its link of an app, with another"):
         call_command("numverify_probe", "hostile")
     assert hostile.received == []
 
@@ -599,6 +599,12 @@ def test_callback_that_nothing_tells_is_asked_for(configure, settings, hosts):
     with pytest.raises(CommandError, match="give --redirect-uri"):
         call_command("numverify_probe", operator.name)
     assert Probe("--redirect-uri", URI).wrong == []
+
+
+@pytest.mark.parametrize("uri", ["/numverify/callback/", "site.example/numverify/callback/", ""])
+def test_callback_that_is_given_is_a_whole_url(configure, uri):
+    probe = Probe("--redirect-uri", uri)
+    assert ("takes a whole URL" in probe.failure, probe.rows) == (True, {})
 
 
 @pytest.mark.parametrize("given", [(), ("--redirect-uri", URI)], ids=["guessed", "given"])

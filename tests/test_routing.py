@@ -338,7 +338,7 @@ def test_settings_that_mix_up_operators_begin_nothing(site, caplog, norte, sur):
 
     assert (page.status_code, operators()) == (503, [])
     assert UNFINISHED in page.content.decode()
-    assert "shares its callback with another operator and sends no iss" in caplog.text
+    assert "with another operator and sends no iss" in caplog.text
     assert [sandbox.hops() for sandbox in site.sandboxes.values()] == [[], []]
 
 

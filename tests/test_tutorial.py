@@ -163,6 +163,7 @@ def test_others_read_what_the_page_says(done):
     assert says("We couldn't log you in with this number") in Browser(site()).log_in(says("600 000 002")).text
     console = requests.get(f"http://127.0.0.1:{PORTS['9091']}/", timeout=5).text
     assert says("Phone on Wi-Fi") in console
+    assert says("By the last digit of the number that is asked about") in console
     choose(sim=None)
     assert "Turn Wi-Fi off and try again" in Browser(site()).log_in("600 000 011").text
     choose(sim="unset")

@@ -33,6 +33,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, operator: str, redirect_uri: str | None, **options: Any) -> None:
         """Print the table."""
+        if redirect_uri is not None and not redirect_uri.startswith(("https://", "http://")):
+            raise CommandError("--redirect-uri takes a whole URL: https://your.site/numverify/callback/.")
         asked = configured(operator)
         path = callback_path()
         uri = redirect_uri or asked.redirect_uri or guessed(path)
