@@ -8,20 +8,9 @@ SUITES = ["tests/test_login.py", "tests/test_callback.py", "tests/test_models.py
 
 
 def test_suites_pass_with_a_user_model_of_the_site():
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--ds",
-        "tests.settings_members",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        *SUITES,
-    ]
-    run = subprocess.run(
-        command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=240, check=False
-    )
+    command = [sys.executable, "-m", "pytest", "--ds", "tests.settings_members", "-q", "-p", "no:cacheprovider"]
+    shown = {"capture_output": True, "text": True}
+    run = subprocess.run([*command, *SUITES], cwd=Path(__file__).parent.parent, timeout=240, check=False, **shown)
 
     assert run.returncode == 0, run.stdout
     assert " passed" in run.stdout
