@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import NoReverseMatch, reverse
 
-from numverify_django import conf
+from numverify_django import conf, readers
 from numverify_django.probe import asking, rows
 from numverify_django.protocol.exceptions import Misconfigured
 from numverify_django.protocol.profiles import Operator
@@ -33,11 +33,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, operator: str, redirect_uri: str | None, **options: Any) -> None:
         """Print the table."""
-        if redirect_uri is not None and not redirect_uri.startswith(("https://", "http://")):
-            raise CommandError("--redirect-uri takes a whole URL: https://your.site/numverify/callback/.")
+        given = redirect_uri if redirect_uri is None else whole(redirect_uri)
         asked = configured(operator)
         path = callback_path()
-        uri = redirect_uri or asked.redirect_uri or guessed(path)
+        uri = given or asked.redirect_uri or guessed(path)
         table = rows.table(asking.ask(asked, uri))
         width = max(len(row.what) for row in table)
         for row in table:
@@ -47,6 +46,14 @@ class Command(BaseCommand):
         wrong = sum(row.verdict == rows.WRONG for row in table)
         if wrong:
             raise CommandError(f"{wrong} of {len(table)} are wrong.")
+
+
+def whole(redirect_uri: str) -> str:
+    """Return it, or raise CommandError where REDIRECT_URI could not be set to it."""
+    try:
+        return readers.url(redirect_uri)
+    except ValueError as error:
+        raise CommandError(f"--redirect-uri {error}.") from None
 
 
 def configured(name: str) -> Operator:
