@@ -135,14 +135,15 @@ def honest_operator(sandbox):
 def serve(tmp_path_factory, running_sandbox):
     """Return a function that serves the site called ``name``; keywords are of its environment.
 
-    A site starts once in a module, and is served again to who asks for the same. It ends with the module, and must not
-    have printed an exception.
+    A site starts once in a module, in front of an honest operator: fixtures of a module log in before a test begins.
+    It is served again to who asks for the same, ends with the module, and must not have printed an exception.
     """
     sites = {}
 
     def serve(name, **environment):
         key = (name, *sorted(environment.items()))
         if key not in sites:
+            running_sandbox.reset()
             given = {"SITE_OPERATOR": running_sandbox.url} | environment
             sites[key] = Served(name, tmp_path_factory.mktemp(name), given)
             RUNNING.append(sites[key])
