@@ -30,6 +30,8 @@ MIDDLEWARE = "numverify_django.middleware.NumberVerificationMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 SSO_API = "mozilla_django_oidc.contrib.drf"  # by its name: Django REST framework may be missing
 PROVIDER = "oauth2_provider.backends"  # by its name as well
+ADAPTER = "allauth.account.adapter"
+SECOND_FACTORS = ["django_otp", "allauth.mfa"]  # apps
 
 AppConfigs = Sequence[AppConfig] | None
 
@@ -120,6 +122,34 @@ def _takes_tokens(view: Callable[..., Any]) -> bool:
     """Tell whether a view of Django REST framework asks the stock class, which looks for a backend by itself."""
     classes = getattr(getattr(view, "cls", None), "authentication_classes", None) or ()
     return any(getattr(part.__init__, "__module__", "") == SSO_API for part in classes)
+
+
+@register(Tags.security)
+def check_other_proofs(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+    """Report what other packages ask for at a login of theirs, and cannot at one by SIM."""
+    if conf.problems():
+        return []
+    settings = conf.get()
+    found: list[CheckMessage] = []
+    passed = [app for app in SECOND_FACTORS if apps.is_installed(app)]
+    if passed and settings.login_policy is None:
+        hint = "Set NUMVERIFY['LOGIN_POLICY'] to what refuses it, or sends the person there first; or silence this."
+        text = f"A login by SIM goes past the second factor of {passed[0]}."
+        found.append(Warning(text, hint=hint, id="numverify.W038"))
+    if settings.unknown_number != "deny" and _asks_for_passwords():
+        hint = "Set ACCOUNT_ADAPTER to one whose is_reauthentication_required takes a fresh proof for the password."
+        text = "allauth's ACCOUNT_REAUTHENTICATION_REQUIRED turns away accounts that began with a number."
+        found.append(Warning(text, hint=hint, id="numverify.W039"))
+    return found
+
+
+def _asks_for_passwords() -> bool:
+    """Tell whether allauth asks again who is there, by its own rule."""
+    is_asked = getattr(django_settings, "ACCOUNT_REAUTHENTICATION_REQUIRED", False)
+    if not is_asked or not apps.is_installed("allauth.account"):
+        return False
+    adapter = _part(getattr(django_settings, "ACCOUNT_ADAPTER", f"{ADAPTER}.DefaultAccountAdapter"))
+    return getattr(getattr(adapter, "is_reauthentication_required", None), "__module__", None) == ADAPTER
 
 
 @register(Tags.models)

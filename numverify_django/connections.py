@@ -337,7 +337,10 @@ def peer(host: str, port: int, seconds: float) -> tuple[str | None, int]:
 
     Raises OSError, ssl.SSLError among them, where no exchange of ours would be made; the handshake takes ``seconds``.
     """
-    plain = socket.create_connection((host, port), seconds)
+    try:
+        plain = socket.create_connection((host, port), seconds)
+    except UnicodeError:  # a part of it is empty or too long
+        raise socket.gaierror(f"{host} is no name of a host") from None
     with plain, ssl.SSLContext.wrap_socket(tls_context(), plain, server_hostname=host) as secured:
         certificate: Any = secured.getpeercert()
         return secured.version(), ssl.cert_time_to_seconds(certificate["notAfter"])

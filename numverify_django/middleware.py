@@ -136,8 +136,9 @@ async def _asked_again(request: NumberVerificationRequest) -> HttpResponse | Non
 
 def step_up_facts(request: HttpRequest) -> dict[str, str]:
     """Return what a script is told: where a person confirms, who is led back to the page that the script runs on."""
-    page = _referring_page(request, "")
-    url = pages.confirm_url(page) if request.user.is_authenticated else redirect_to_login(page).url
+    page, user = _referring_page(request, ""), request.user
+    # None: UNAUTHENTICATED_USER of Django REST framework
+    url = redirect_to_login(page).url if user is None or user.is_anonymous else pages.confirm_url(page)
     return {"error": "step_up_required", "authorization_url": url}
 
 

@@ -373,7 +373,7 @@ class NumberVerification:
     def _verified_number(self) -> VerifiedNumber | None:
         """The VerifiedNumber of the proof while it is still this user's, or None."""
         user, proof = self._request.user, self._proof
-        if proof is None or not user.is_authenticated:
+        if proof is None or user is None or not user.is_authenticated:  # None: UNAUTHENTICATED_USER of REST framework
             return None
         which = (proof["number"], user.pk)
         if which not in self._found:

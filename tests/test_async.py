@@ -7,6 +7,7 @@ import time
 import pytest
 from asgiref.sync import ThreadSensitiveContext, iscoroutinefunction, sync_to_async
 from django.contrib.auth import get_user_model
+from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views import View
@@ -39,6 +40,16 @@ urlpatterns = [path("known/", known), path("", include("tests.urls"))]
 pytestmark = pytest.mark.urls(__name__)
 
 
+class Waits:
+    """A middleware that knows nothing of event loops."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.get_response(request)
+
+
 class LoopPhone(Phone):
     """A phone in front of a site under ASGI."""
 
@@ -66,6 +77,18 @@ class TestLogin:
         assert phone.user_id == str(get_user_model().objects.get().pk)
         assert {hop for hop, _ in asked} >= {"token", "verify"}
         assert {is_there for _, is_there in asked} == {True}
+
+    def test_middleware_stands_in_the_loop_as_it_is(self, settings, caplog):
+        """Django puts what cannot into a thread, and says so."""
+        other = f"{__name__}.Waits"
+        settings.MIDDLEWARE = [other, *settings.MIDDLEWARE]
+        settings.DEBUG = True
+        with caplog.at_level("DEBUG", "django.request"):
+            ASGIHandler()
+
+        assert [text for text in caplog.messages if " adapted " in text] == [
+            f"Asynchronous handler adapted for middleware {other}."
+        ]
 
     @failures
     def test_failure_is_the_same(self, phone, sandbox, state, number, reason, group, status):

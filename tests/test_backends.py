@@ -42,6 +42,13 @@ urlpatterns = [
 ]
 
 
+class FromLoop(NumberVerificationBackend):
+    """A site's own backend, which asks ours from asynchronous code."""
+
+    def authenticate(self, request, attempt, verification):
+        return async_to_sync(NumberVerificationBackend().aauthenticate)(request, attempt, verification)
+
+
 class ByEmail(NumberVerificationBackend):
     """A site's own backend: its accounts have the number in their e-mail address."""
 
@@ -204,6 +211,12 @@ class TestAccount:
         inactive = get_user_model().objects.create_user("inactive", is_active=False)
 
         assert [find(pk) for pk in (active.pk, inactive.pk, 0)] == [active, None, None]
+
+    def test_asynchronous_code_is_told_the_same_user(self, phone, settings):
+        settings.AUTHENTICATION_BACKENDS = [f"{__name__}.FromLoop"]
+        phone.log_in(GOOD)
+
+        assert (the_end(), phone.user_id) == (("verified", ""), str(get_user_model().objects.get().pk))
 
 
 class TestOtherBackends:

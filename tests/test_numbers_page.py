@@ -71,11 +71,20 @@ def test_site_knows_of_another_way(phone, settings):
     assert VerifiedNumber.objects.count() == 0
 
 
-@pytest.mark.parametrize(
-    ("days", "password", "moves"), [(400, "md5$", True), (300, "md5$", False), (None, "md5$", False), (400, "!", False)]
-)
-def test_account_that_nobody_used_lets_its_number_go(person, settings, days, password, moves):  # noqa: F811
-    holder = account(last_login=days and timezone.now() - timedelta(days=days), password=password)
+UNUSED = {  # days since the last login, the holder's password, the operator that enrolled the number
+    "unused": (400, "md5$", None),
+    "used": (300, "md5$", None),
+    "never used": (None, "md5$", None),
+    "no password": (400, "!", None),
+    "of another operator": (400, "md5$", "another"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSED)
+def test_account_that_nobody_used_lets_its_number_go(person, settings, case):  # noqa: F811
+    days, password, operator = UNUSED[case]
+    moves = case == "unused"
+    holder = account(operator=operator, last_login=days and timezone.now() - timedelta(days=days), password=password)
     may_move = run("# riverside/accounts.py")["may_move"]
     settings.NUMVERIFY = settings.NUMVERIFY | {"NUMBER_TAKEN": may_move}
     add(person)

@@ -11,6 +11,7 @@ import pytest
 import requests
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.urls import clear_script_prefix, set_script_prefix
 
 from numverify_django import conf
 from numverify_django.connections import _forget
@@ -263,9 +264,31 @@ def test_nothing_else_is_wrong_then(configure, sandbox, case):
     assert Probe().wrong == [what]
 
 
-@pytest.mark.parametrize("uri", ["https://127.0.0.1/home/", "https://127.0.0.1/numverify/callback/another/"])
-def test_redirect_uri_that_leads_to_another_page_is_wrong(configure, uri):
-    assert Probe("--redirect-uri", uri).wrong == ["redirect URI"]
+def test_redirect_uri_that_is_another_operators_is_wrong(configure):
+    assert Probe("--redirect-uri", f"https://{HOST}/numverify/callback/another/").wrong == ["redirect URI"]
+
+
+def test_redirect_uri_that_leads_to_another_page_may_be_a_single_page_clients(configure):
+    row = Probe("--redirect-uri", f"https://{HOST}/home/").rows["redirect URI"]
+    assert (row.verdict, row.told) == ("unknown", f"https://{HOST}/home/ is another page of this site")
+    assert "else set REDIRECT_URI" in row.remedy
+
+
+@pytest.fixture
+def under_club():
+    """The site is at /club, as FORCE_SCRIPT_NAME has it for each command."""
+    set_script_prefix("/club/")
+    yield
+    clear_script_prefix()
+
+
+def test_redirect_uri_of_a_site_under_a_path_is_right(under_club, configure):
+    row = Probe().rows["redirect URI"]
+    assert (row.verdict, row.told) == ("right", f"https://{HOST}/club/numverify/callback/")
+
+
+def test_redirect_uri_without_the_path_of_the_site_is_not_right(under_club, configure):
+    assert Probe("--redirect-uri", URI).verdict("redirect URI") == "unknown"
 
 
 def test_redirect_uri_of_its_own_is_right(configure):
@@ -329,6 +352,7 @@ def lead_back(**changed):
 AUTHORIZE = {
     "a code": (lead_back(), "right"),
     "a page": (answer(200, body=b"<p>Sorry"), "unknown"),
+    "a long page": (answer(200, body=b"<p>Sorry" * 40_000), "unknown"),
     "another place": (answer(302, {"Location": "https://network.example/recognise"}), "unknown"),
     "no place": (answer(302), "unknown"),
     "forbidden": (answer(403), "wrong"),
@@ -366,6 +390,9 @@ TOKEN = {
     "no error": (told(400), "unknown"),
     "not found": (told(404), "unknown"),
     "token": (told(200, access_token="t", token_type="Bearer"), "wrong"),
+    "a page": (answer(200, body=b"<p>Welcome"), "wrong"),
+    "a long page": (answer(200, body=b"<p>Welcome" * 40_000), "wrong"),
+    "an error of its own": (told(200, "no_such_code"), "wrong"),
     "redirect": (told(302), "wrong"),
     "busy": (told(429), "unknown"),
     "out of order": (told(500), "wrong"),
@@ -379,6 +406,13 @@ def test_answer_to_the_token_request_is_read(hostile, token, verdict):
     probe = Probe()
     assert probe.wrong == (["client at the token endpoint"] if verdict == "wrong" else [])
     assert probe.verdict("client at the token endpoint") == verdict
+
+
+@pytest.mark.parametrize("name", ["token", "a page", "an error of its own"])
+def test_token_for_a_made_up_code_is_told_where_there_is_one(hostile, name):
+    hostile.token, _ = TOKEN[name]
+    told = Probe().rows["client at the token endpoint"].told
+    assert told.startswith("gave a token") is (name == "token")
 
 
 def test_code_of_the_operator_is_not_spent(hostile):
@@ -573,6 +607,13 @@ def test_host_that_speaks_no_tls_is_wrong(hostile, settings):
     )
     row = Probe().rows["TLS"]
     assert (row.verdict, row.told.startswith(hostile.url.partition("//")[2])) == ("wrong", True)
+
+
+@pytest.mark.parametrize("place", ["https://op..example.com", f"https://{'x' * 64}.example.com"], ids=["empty", "long"])
+def test_host_that_can_have_no_name_is_wrong_and_no_crash(configure, sandbox, place):
+    document(sandbox, token_endpoint=f"{place}/token")
+    row = Probe().rows["TLS"]
+    assert (row.verdict, row.told) == ("wrong", f"{place.removeprefix('https://')}:443: gaierror")
 
 
 # The command

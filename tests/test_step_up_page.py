@@ -150,6 +150,13 @@ def test_permission_decides_beside_others_and_tells_where_to_confirm_from_the_li
     assert (answer.status_code, "authorization_url" in answer.json()) == (403, tells)
 
 
+def test_permission_refuses_visitors_for_whom_an_api_has_no_user(db, settings):
+    settings.REST_FRAMEWORK = {"UNAUTHENTICATED_USER": None}
+    answer = Client(SERVER_NAME=HOST).get("/listed/[NumberVerified | IsAdminUser]/")
+
+    assert (answer.status_code, list(answer.json())) == (403, ["detail"])
+
+
 @pytest.fixture(params=[Client, LoopClient])
 def old(request, phone, settings):
     """A phone whose proof is older than 300 seconds, before a site with the page's settings, under WSGI and ASGI."""

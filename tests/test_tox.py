@@ -134,6 +134,19 @@ def test_workflow_tries_the_lowest_versions_on_postgresql():
     assert "PIP_CONSTRAINT=" in step["run"]
 
 
+def test_workflow_installs_the_redis_that_tests_start():
+    """Its machines have none; without one the tests of sessions and of several machines fail there."""
+    jobs = {name: "\n".join(step.get("run", "") for step in job["steps"]) for name, job in WORKFLOW["jobs"].items()}
+    starting = {name for name, text in jobs.items() if "tox run" in text or "make test-servers" in text}
+    assert starting == {"matrix", "databases"}
+    assert [name for name in starting if "install --yes redis-server" not in jobs[name]] == []
+
+
+def test_ci_run_takes_the_oldest_and_the_newest_python():
+    asked = re.findall(r"find_python (3\.\d+)", CI)
+    assert sorted(asked) == [pairs()[0][0], pairs()[-1][0]]
+
+
 def test_workflow_builds_and_tries_the_wheel():
     assert [step["run"] for step in WORKFLOW["jobs"]["wheel"]["steps"] if "run" in step] == [".ci/run wheel"]
     assert re.search(r"^wheel\(\) \{$", CI, re.MULTILINE)

@@ -8,13 +8,19 @@ import ssl
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, get_script_prefix, resolve
 
 from ..protocol import authorization
-from ..protocol.exceptions import AccessDenied, ConsentRequired, Misconfigured, NotOnMobileNetwork
+from ..protocol.exceptions import (
+    AccessDenied,
+    ConsentRequired,
+    Misconfigured,
+    NotOnMobileNetwork,
+    ResponseTooLarge,
+)
 from ..protocol.messages import Response
 from ..protocol.profiles import SHARE, URL, VERIFY
 from ..protocol.tokens import ERRORS as TOKEN_ERRORS
@@ -225,14 +231,17 @@ def clock(found: Findings) -> Row:
 def callback(found: Findings) -> Row:
     """Does the redirect URI lead to the view that waits there for this operator?"""
     what, uri = "redirect URI", found.redirect_uri
+    path = unquote(urlsplit(uri).path).removeprefix(get_script_prefix())
     try:
-        match = resolve(unquote(urlsplit(uri).path))
+        match = resolve(f"/{path}")
     except Resolver404:
         return Row(what, UNKNOWN, f"{uri} is no address of this site", "Fine only behind a proxy that changes paths.")
-    own = match.kwargs.get("operator", found.operator.name)
-    if match.view_name in ("numverify:callback", "numverify:operator_callback") and own == found.operator.name:
+    if match.view_name not in ("numverify:callback", "numverify:operator_callback"):
+        remedy = "Fine only for a client in the browser that hands its query on; else set REDIRECT_URI to the callback."
+        return Row(what, UNKNOWN, f"{uri} is another page of this site", remedy)
+    if match.kwargs.get("operator", found.operator.name) == found.operator.name:
         return Row(what, RIGHT, uri)
-    return Row(what, WRONG, f"{uri} is another page of this site", "Set REDIRECT_URI to the callback of this site.")
+    return Row(what, WRONG, f"{uri} is another operator's callback", "Set REDIRECT_URI to this operator's callback.")
 
 
 def authorization_request(found: Findings, operation: str) -> Row | None:
@@ -279,7 +288,7 @@ def client(found: Findings) -> Row:
     if response is None or response.status == 429 or response.status >= 500:
         return _unasked(what, found, "token")
     error = _token_error(response)
-    if response.status == 200 and error is None:
+    if response.status == 200 and "access_token" in _object(response):
         return Row(what, WRONG, "gave a token for a code that nobody issued", "Tell the operator, and do not go live.")
     if response.status < 400 and error is None:
         return Row(what, WRONG, f"answered {response.status}, which is no answer of a token endpoint", LATER)
@@ -339,20 +348,27 @@ def _authorization_error(found: Findings, operation: str) -> str:
 
 def _token_error(response: Response) -> str | None:
     """Return the OAuth error of a token response, where it is one that we know."""
-    try:
-        error = response.json_object().get("error")
-    except ValueError:
-        return None
+    error = _object(response).get("error")
     return error if isinstance(error, str) and error in TOKEN_ERRORS else None
+
+
+def _object(response: Response) -> dict[str, Any]:
+    """Return the JSON object of a token response, empty where it is none."""
+    try:
+        return response.json_object()
+    except ValueError:
+        return {}
 
 
 def _unasked(what: str, found: Findings, hop: str) -> Row:
     """Return the Row of what could not be asked, or was not really answered."""
-    response = found.responses.get(hop)
+    response, error = found.responses.get(hop), found.errors.get(hop)
     if response is not None:
         return Row(
             what, UNKNOWN if response.status == 429 else WRONG, f"the operator answered {response.status}", LATER
         )
-    if hop in found.errors:
-        return Row(what, WRONG, str(found.errors[hop]), LATER)
+    if isinstance(error, ResponseTooLarge) and hop != "token":
+        return Row(what, UNKNOWN, "answered by a page that is too long to be read here", "See it on a phone.")
+    if error is not None:
+        return Row(what, WRONG, str(error), LATER)
     return Row(what, UNKNOWN, "not asked: its place is not known", "See discovery.")

@@ -9,10 +9,10 @@ from .conftest import Visitor
 NUMBERS = (f"+34600006{index:02}1" for index in itertools.count())
 
 
-@pytest.fixture(scope="module")
-def site(serve):
-    """The site."""
-    return serve("hijack")
+@pytest.fixture(scope="module", params=["", "yes"], ids=["after", "before"])
+def site(request, serve):
+    """The site, its middleware after ours and before."""
+    return serve("hijack", SITE_EARLY=request.param)
 
 
 class Staff(Visitor):

@@ -18,10 +18,12 @@ LOGIN = "/numverify/login/"
 JSON = {"accept": "application/json"}
 
 
-@pytest.fixture(autouse=True)
-def login_required(settings):
-    """Every view asks for a login unless it says otherwise."""
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+@pytest.fixture(autouse=True, params=["after", "before"])
+def login_required(request, settings):
+    """Every view asks for a login unless it says otherwise, by a middleware after ours or before."""
+    *others, ours = settings.MIDDLEWARE
+    order = [ours, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+    settings.MIDDLEWARE = [*others, *(order if request.param == "after" else reversed(order))]
 
 
 def routes():

@@ -16,10 +16,10 @@ VERIFIER = secrets.token_urlsafe(48)
 CHALLENGE = encode(hashlib.sha256(VERIFIER.encode()).digest())
 
 
-@pytest.fixture(scope="module")
-def site(serve):
-    """The site."""
-    return serve("oauth_toolkit")
+@pytest.fixture(scope="module", params=["", "yes"], ids=["after", "before"])
+def site(request, serve):
+    """The site, its middleware after ours and before."""
+    return serve("oauth_toolkit", SITE_EARLY=request.param)
 
 
 @pytest.fixture(scope="module")

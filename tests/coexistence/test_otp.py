@@ -1,5 +1,7 @@
 """django-otp 1.6: a SIM is no token, a token is no SIM, and a site may want both."""
 
+import re
+
 import pytest
 import requests
 from django_otp.oath import totp
@@ -19,10 +21,10 @@ def token():
     return f"{totp(bytes.fromhex(KEY)):06}"
 
 
-@pytest.fixture(scope="module")
-def site(serve):
-    """The site, which asks for a token where a page wants one."""
-    return serve("otp")
+@pytest.fixture(scope="module", params=["", "yes"], ids=["after", "before"])
+def site(request, serve):
+    """The site, which asks for a token where a page wants one, its middleware after ours and before."""
+    return serve("otp", SITE_EARLY=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +39,14 @@ def visitor(site):
     return Visitor(site)
 
 
-def test_checks_have_nothing_to_say(site):
+def test_checks_tell_of_the_token_alone(site):
     Visitor(site).who()
-    assert "numverify." not in site.log()
+    assert re.findall(r"numverify\.(\w+)", site.log()) == ["W038"]
+
+
+def test_checks_have_nothing_to_say_of_a_site_with_a_policy(careful):
+    Visitor(careful).who()
+    assert "numverify." not in careful.log()
 
 
 def test_login_by_sim_is_no_token(visitor, site):

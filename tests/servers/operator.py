@@ -17,6 +17,8 @@ from ..hostile import tokens
 from ..hostile.operator import Operator, Reply
 from ..test_transport import LOOPBACK, certificate
 
+PATIENCE = 20  # seconds
+
 
 class Exchange(Operator):
     """It vouches for every number, and counts what it is asked; a command is one of its methods."""
@@ -36,6 +38,7 @@ class Exchange(Operator):
         super().restore()
         self.verify = lambda operator, received: Reply({"devicePhoneNumberVerified": True})
         self.lag = 0.0
+        self.gathering = None  # a threading.Barrier
         self.asked = []  # the hops, oldest first
         self.talks = {}  # a connection's thread -> what was asked on it
 
@@ -46,6 +49,9 @@ class Exchange(Operator):
         self.talks.setdefault(threading.current_thread().name, []).append(received.hop)
         if received.hop != "authorize":
             time.sleep(self.lag)
+        if received.hop == "token" and self.gathering:
+            with suppress(threading.BrokenBarrierError):
+                self.gathering.wait(PATIENCE)
         return super().answer(received)
 
     def count(self):
@@ -60,6 +66,14 @@ class Exchange(Operator):
     def delay(self, seconds):
         """Let every answer to a site take so long."""
         self.lag = seconds
+
+    def gather(self, count):
+        """Answer no token request before so many wait at once, or the first has waited for PATIENCE seconds."""
+        self.gathering = threading.Barrier(count)
+
+    def gathered(self):
+        """Tell whether so many did."""
+        return not self.gathering.broken
 
     def break_down(self, hop):
         """Answer ``hop`` with an error of the server."""

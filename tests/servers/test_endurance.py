@@ -227,16 +227,38 @@ def _connections():
         return cursor.fetchone()[0] - 2
 
 
-@pytest.mark.parametrize("kind", ["gthread", "shared"])
-def test_hundreds_of_logins_wait_for_a_slow_operator(start, phones, operator, record_property, kind):
-    """In an event loop, neither a thread nor a connection of the database waits with them."""
+def patient(start, operator, kind):
+    """Return a site of one worker, which waits long for its operator."""
     exchange = served_by(operator) | {"TIMEOUT": 30}
-    site = start(kind, workers=1, threads=16, RATE_LIMITS=NO_LIMITS, OPERATORS={"exchange": exchange})
+    return start(kind, workers=1, threads=16, RATE_LIMITS=NO_LIMITS, OPERATORS={"exchange": exchange})
+
+
+def led_back(site, phones):
+    """Return WAITING phones, each with the callback that it is led back to."""
     callbacks = []
     for index in range(WAITING):
         phone = phones()
         callbacks.append((phone, phone.visit_operator(phone.start(site, f"600{index:05}1"))))
         phone.close()  # a server keeps no connection for that long
+    return callbacks
+
+
+def test_hundreds_of_logins_are_at_the_operator_at_once(start, phones, operator):
+    """It answers the first when the last has come: more than there are threads."""
+    site = patient(start, operator, "shared")
+    callbacks = led_back(site, phones)
+    operator("gather", WAITING)
+    answers = together(lambda one: one[0].come_back(site, one[1]), callbacks)
+
+    assert ended_well(answers) == {(302, "/home/"): WAITING}
+    assert operator("gathered")
+
+
+@pytest.mark.parametrize("kind", ["gthread", "shared"])
+def test_hundreds_of_logins_wait_for_a_slow_operator(start, phones, operator, record_property, kind):
+    """In an event loop, neither a thread nor a connection of the database waits with them."""
+    site = patient(start, operator, kind)
+    callbacks = led_back(site, phones)
     operator("delay", SLOW)
     watch, begun = Watch(site, phones()), time.monotonic()
     watch.start()

@@ -45,6 +45,14 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "numverify_django.middleware.NumberVerificationMiddleware",
 ]
+
+
+def beside(theirs):
+    """Return MIDDLEWARE with one more: after ours or, where SITE_EARLY has it so, before."""
+    after = [*MIDDLEWARE, theirs]
+    return [*after[:-2], *after[:-3:-1]] if os.environ.get("SITE_EARLY") else after
+
+
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "numverify_django.backends.NumberVerificationBackend",

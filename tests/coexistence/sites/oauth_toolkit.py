@@ -6,11 +6,11 @@ Apps log in by the API as well. SITE_LAST lists their backend after ours.
 import os
 
 from .base import *  # noqa: F403
-from .base import AUTHENTICATION_BACKENDS, INSTALLED_APPS, MIDDLEWARE, NUMVERIFY
+from .base import AUTHENTICATION_BACKENDS, INSTALLED_APPS, NUMVERIFY, beside
 
 ROOT_URLCONF = "tests.coexistence.sites.oauth_toolkit_urls"
 INSTALLED_APPS = [*INSTALLED_APPS, "oauth2_provider", "rest_framework", "numverify_django.contrib.drf"]
-MIDDLEWARE = [*MIDDLEWARE, "oauth2_provider.middleware.OAuth2TokenMiddleware"]
+MIDDLEWARE = beside("oauth2_provider.middleware.OAuth2TokenMiddleware")
 AUTHENTICATION_BACKENDS = ["oauth2_provider.backends.OAuth2Backend", *AUTHENTICATION_BACKENDS]
 if os.environ.get("SITE_LAST"):
     AUTHENTICATION_BACKENDS = [*AUTHENTICATION_BACKENDS[1:], AUTHENTICATION_BACKENDS[0]]

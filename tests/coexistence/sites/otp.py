@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 from .base import *  # noqa: F403
-from .base import INSTALLED_APPS, MIDDLEWARE, NUMVERIFY, TEMPLATES
+from .base import INSTALLED_APPS, NUMVERIFY, TEMPLATES, beside
 
 ROOT_URLCONF = "tests.coexistence.sites.otp_urls"
 INSTALLED_APPS = [*INSTALLED_APPS, "django_otp", "django_otp.plugins.otp_totp"]
-MIDDLEWARE = [*MIDDLEWARE, "django_otp.middleware.OTPMiddleware"]
+MIDDLEWARE = beside("django_otp.middleware.OTPMiddleware")
 TEMPLATES[0]["DIRS"] = [Path(__file__).parent / "templates"]
 OTP_LOGIN_URL = "/token/"
 if os.environ.get("SITE_POLICY"):
