@@ -97,7 +97,7 @@ def _asked_now(request: HttpRequest) -> HttpResponse:
         return _told(request)
     here = request.get_full_path()
     if not request.user.is_authenticated:
-        return redirect_to_login(here)
+        return redirect_to_login(here if request.method in SAFE else _referring_page(request, here))
     return run(_confirm(request, here))
 
 

@@ -197,6 +197,18 @@ class TestGuardedView:
         assert response["Location"] == f"/password/?next={path}%3Fto%3D1%26to%3D2"
         assert not VerificationAttempt.objects.exists()
 
+    @pytest.mark.parametrize(
+        ("referer", "back"),
+        [(f"http://{HOST}/by-hand/?of=1", f"http://{HOST}/by-hand/?of=1"), ("https://evil.example/", None)],
+    )
+    def test_visitors_form_is_led_back_to_the_page_that_had_it(self, phone, settings, path, referer, back):
+        settings.LOGIN_URL = "/password/"
+        response = phone.client.post(f"{path}?to=1", {"to": "somebody"}, headers={"Referer": referer})
+
+        assert response.status_code == 302
+        assert query_of(response["Location"]) == {"next": back or f"{path}?to=1"}
+        assert not VerificationAttempt.objects.exists()
+
     def test_account_without_a_number_confirms_one_and_comes_back(self, phone, path):
         user, here = sign_in(phone), f"{path}?to=1&to=2"
         asked = phone.client.get(here)
