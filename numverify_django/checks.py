@@ -30,8 +30,8 @@ MIDDLEWARE = "numverify_django.middleware.NumberVerificationMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 SSO_API = "mozilla_django_oidc.contrib.drf"  # by its name: Django REST framework may be missing
 PROVIDER = "oauth2_provider.backends"  # by its name as well
-ADAPTER = "allauth.account.adapter"
 SECOND_FACTORS = ["django_otp", "allauth.mfa"]  # apps
+ASKING_AGAIN = ["allauth.account", "allauth.mfa", "allauth.socialaccount"]  # apps that ask for the password once more
 
 AppConfigs = Sequence[AppConfig] | None
 
@@ -126,30 +126,37 @@ def _takes_tokens(view: Callable[..., Any]) -> bool:
 
 @register(Tags.security)
 def check_other_proofs(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
-    """Report what other packages ask for at a login of theirs, and cannot at one by SIM."""
-    if conf.problems():
-        return []
-    settings = conf.get()
-    found: list[CheckMessage] = []
+    """Report what other packages ask for at a login of theirs, or after it, and cannot where that was by SIM."""
+    return [] if conf.problems() else [*_check_second_factor(), *_check_passwords()]
+
+
+def _check_second_factor() -> Iterator[CheckMessage]:
     passed = [app for app in SECOND_FACTORS if apps.is_installed(app)]
-    if passed and settings.login_policy is None:
-        hint = "Set NUMVERIFY['LOGIN_POLICY'] to what refuses it, or sends the person there first; or silence this."
-        text = f"A login by SIM goes past the second factor of {passed[0]}."
-        found.append(Warning(text, hint=hint, id="numverify.W038"))
-    if settings.unknown_number != "deny" and _asks_for_passwords():
-        hint = "Set ACCOUNT_ADAPTER to one whose is_reauthentication_required takes a fresh proof for the password."
-        text = "allauth's ACCOUNT_REAUTHENTICATION_REQUIRED turns away accounts that began with a number."
-        found.append(Warning(text, hint=hint, id="numverify.W039"))
-    return found
+    if passed and conf.get().login_policy is None:
+        hint = (
+            "Set NUMVERIFY['LOGIN_POLICY'] to what refuses it, or sends the person there first. Silence this where "
+            "your pages ask for the second factor themselves."
+        )
+        text = f"A login by SIM goes past the second factor of {' and '.join(passed)}."
+        yield Warning(text, hint=hint, id="numverify.W038")
 
 
-def _asks_for_passwords() -> bool:
-    """Tell whether allauth asks again who is there, by its own rule."""
-    is_asked = getattr(django_settings, "ACCOUNT_REAUTHENTICATION_REQUIRED", False)
-    if not is_asked or not apps.is_installed("allauth.account"):
-        return False
-    adapter = _part(getattr(django_settings, "ACCOUNT_ADAPTER", f"{ADAPTER}.DefaultAccountAdapter"))
-    return getattr(getattr(adapter, "is_reauthentication_required", None), "__module__", None) == ADAPTER
+def _check_passwords() -> Iterator[CheckMessage]:
+    asking = [app for app in ASKING_AGAIN if apps.is_installed(app) and _asks_again(app)]
+    if asking and conf.get().unknown_number != "deny":
+        hint = (
+            "Set ACCOUNT_ADAPTER to one whose is_reauthentication_required takes a fresh proof for the password. "
+            "Silence this where such accounts have another way."
+        )
+        text = f"{' and '.join(asking)}: accounts that began with a number are asked for a password, and have none."
+        yield Warning(text, hint=hint, id="numverify.W039")
+
+
+def _asks_again(app: str) -> bool:
+    """Tell whether an app of allauth asks again who is there, by allauth's own rule."""
+    adapter = _part(getattr(django_settings, "ACCOUNT_ADAPTER", "allauth.account.adapter.DefaultAccountAdapter"))
+    rule: Any = getattr(adapter, "is_reauthentication_required", None)
+    return getattr(rule, "__module__", None) == "allauth.account.adapter" and bool(rule(None, app=app))
 
 
 @register(Tags.models)

@@ -96,9 +96,13 @@ def _asked_now(request: HttpRequest) -> HttpResponse:
     if navigation.is_script(request) or not navigation.is_page(request):
         return _told(request)
     here = request.get_full_path()
-    if not request.user.is_authenticated:
+    if _is_visitor(request):
         return redirect_to_login(here if request.method in SAFE else _referring_page(request, here))
     return run(_confirm(request, here))
+
+
+def _is_visitor(request: HttpRequest) -> bool:
+    return request.user is None or request.user.is_anonymous  # None: UNAUTHENTICATED_USER of Django REST framework
 
 
 async def _confirm(request: HttpRequest, here: str) -> HttpResponse:
@@ -136,9 +140,8 @@ async def _asked_again(request: NumberVerificationRequest) -> HttpResponse | Non
 
 def step_up_facts(request: HttpRequest) -> dict[str, str]:
     """Return what a script is told: where a person confirms, who is led back to the page that the script runs on."""
-    page, user = _referring_page(request, ""), request.user
-    # None: UNAUTHENTICATED_USER of Django REST framework
-    url = redirect_to_login(page).url if user is None or user.is_anonymous else pages.confirm_url(page)
+    page = _referring_page(request, "")
+    url = redirect_to_login(page).url if _is_visitor(request) else pages.confirm_url(page)
     return {"error": "step_up_required", "authorization_url": url}
 
 

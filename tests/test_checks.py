@@ -127,18 +127,6 @@ def some_operators():
 ON_A_PAGE = numverify(REDIRECT_MODE="interstitial")
 ASKED = numverify(OPERATORS=some_operators)
 WITH_OTP = [*good.INSTALLED_APPS, "django_otp"]
-WITH_ALLAUTH = {
-    "MIDDLEWARE": [*good.MIDDLEWARE, "allauth.account.middleware.AccountMiddleware"],
-    "INSTALLED_APPS": [*good.INSTALLED_APPS, "allauth", "allauth.account"],
-    "ACCOUNT_REAUTHENTICATION_REQUIRED": True,
-}
-
-
-class TakesProofs:
-    """An adapter of allauth with a rule of its own."""
-
-    def is_reauthentication_required(self, **kwargs):
-        return False
 
 
 @pytest.fixture(autouse=True)
@@ -245,7 +233,6 @@ CASES = [
     Case("W037", "REDIRECT_URI", TRANSLATED, numverify({"REDIRECT_URI": "https://127.0.0.1/en/numverify/callback/"})),
     Case("W037", "/de/numverify/callback/", TRANSLATED, {"LANGUAGES": [("de", "German")]}),
     Case("W038", "LOGIN_POLICY", {"INSTALLED_APPS": WITH_OTP}, numverify(LOGIN_POLICY="builtins.all")),
-    Case("W039", "ACCOUNT_ADAPTER", WITH_ALLAUTH, {"ACCOUNT_ADAPTER": f"{__name__}.TakesProofs"}),
     Case("W036", "CSRF_COOKIE_PATH", {"CSRF_COOKIE_PATH": "/num"}, {"CSRF_COOKIE_PATH": "/"}),
     Case(
         "W021", "SESSION_ENGINE", {"SESSION_ENGINE": f"{SESSIONS}.signed_cookies"}, {"SESSION_ENGINE": f"{SESSIONS}.db"}
@@ -273,12 +260,6 @@ def test_setting_is_reported(site, case):
 def test_doing_what_the_hint_says_cures_it(site, case):
     site(case.broken)
     site(case.cure)
-    assert ids() == []
-
-
-def test_accounts_that_no_number_begins_are_not_turned_away(site):
-    site(WITH_ALLAUTH)
-    site(numverify(UNKNOWN_NUMBER="deny"))
     assert ids() == []
 
 

@@ -157,6 +157,21 @@ def test_permission_refuses_visitors_for_whom_an_api_has_no_user(db, settings):
     assert (answer.status_code, list(answer.json())) == (403, ["detail"])
 
 
+@pytest.mark.parametrize("path", ["/listed/[NumberVerified | IsAdminUser]/", "/raising/"])
+@pytest.mark.parametrize("headers", [{}, FETCH, {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}])
+def test_api_that_knows_nobody_beside_a_proof_refuses_like_a_visitor(phone, settings, monkeypatch, path, headers):
+    """Its classes find nobody in a session that has a proof, and REST framework has no user for that."""
+    settings.REST_FRAMEWORK = {
+        "UNAUTHENTICATED_USER": None,
+        "EXCEPTION_HANDLER": "numverify_django.contrib.drf.handlers.handle",
+    }
+    monkeypatch.setattr(APIView, "authentication_classes", [])
+    phone.log_in(GOOD)
+    grow_old(phone, 310)
+
+    assert phone.client.get(path, headers=headers).status_code in (302, 403)
+
+
 @pytest.fixture(params=[Client, LoopClient])
 def old(request, phone, settings):
     """A phone whose proof is older than 300 seconds, before a site with the page's settings, under WSGI and ASGI."""

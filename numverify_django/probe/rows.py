@@ -4,6 +4,7 @@ No text of an operator is shown, but for the names that its public documents off
 """
 
 import re
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -13,14 +14,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.urls import Resolver404, get_script_prefix, resolve
 
+from .. import navigation
 from ..protocol import authorization
-from ..protocol.exceptions import (
-    AccessDenied,
-    ConsentRequired,
-    Misconfigured,
-    NotOnMobileNetwork,
-    ResponseTooLarge,
-)
+from ..protocol.exceptions import AccessDenied, ConsentRequired, Misconfigured, NotOnMobileNetwork
 from ..protocol.messages import Response
 from ..protocol.profiles import SHARE, URL, VERIFY
 from ..protocol.tokens import ERRORS as TOKEN_ERRORS
@@ -79,6 +75,8 @@ def tls(found: Findings) -> Row:
             return Row(
                 what, WRONG, f"{host}: its certificate is not trusted", "Tell the operator, or trust its authority."
             )
+        if isinstance(peer, socket.gaierror):
+            return Row(what, WRONG, f"{host}: no such host is known", "Correct its name, or your machine's DNS.")
         if isinstance(peer, OSError):
             told = f"{host}: {type(peer).__name__}"
             return Row(what, WRONG, told, "It must speak TLS 1.2 or newer, and your firewall let you out to it.")
@@ -236,12 +234,13 @@ def callback(found: Findings) -> Row:
         match = resolve(f"/{path}")
     except Resolver404:
         return Row(what, UNKNOWN, f"{uri} is no address of this site", "Fine only behind a proxy that changes paths.")
-    if match.view_name not in ("numverify:callback", "numverify:operator_callback"):
+    if not navigation.is_ours(match):
         remedy = "Fine only for a client in the browser that hands its query on; else set REDIRECT_URI to the callback."
         return Row(what, UNKNOWN, f"{uri} is another page of this site", remedy)
-    if match.kwargs.get("operator", found.operator.name) == found.operator.name:
+    own = match.kwargs.get("operator", found.operator.name)
+    if match.view_name in ("numverify:callback", "numverify:operator_callback") and own == found.operator.name:
         return Row(what, RIGHT, uri)
-    return Row(what, WRONG, f"{uri} is another operator's callback", "Set REDIRECT_URI to this operator's callback.")
+    return Row(what, WRONG, f"{uri} is not its callback", "Set REDIRECT_URI to the callback of this operator.")
 
 
 def authorization_request(found: Findings, operation: str) -> Row | None:
@@ -362,13 +361,11 @@ def _object(response: Response) -> dict[str, Any]:
 
 def _unasked(what: str, found: Findings, hop: str) -> Row:
     """Return the Row of what could not be asked, or was not really answered."""
-    response, error = found.responses.get(hop), found.errors.get(hop)
+    response = found.responses.get(hop)
     if response is not None:
         return Row(
             what, UNKNOWN if response.status == 429 else WRONG, f"the operator answered {response.status}", LATER
         )
-    if isinstance(error, ResponseTooLarge) and hop != "token":
-        return Row(what, UNKNOWN, "answered by a page that is too long to be read here", "See it on a phone.")
-    if error is not None:
-        return Row(what, WRONG, str(error), LATER)
+    if hop in found.errors:
+        return Row(what, WRONG, str(found.errors[hop]), LATER)
     return Row(what, UNKNOWN, "not asked: its place is not known", "See discovery.")

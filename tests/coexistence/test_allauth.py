@@ -41,9 +41,32 @@ def sign_on(visitor):
     return visitor.submit(visitor.get("/accounts/oidc/provider/login/?next=/who/"))
 
 
-def test_checks_tell_of_a_second_factor_that_no_policy_asks_for(site):
+def checked(site):
+    """Return what the checks say of the site: id -> message with its hint."""
     Visitor(site).who()
-    assert re.findall(r"numverify\.(\w+)", site.log()) == ({"allauth": ["W038"], "allauth_first": []}[site.name])
+    return dict(re.findall(r"\(numverify\.(\w+)\) (.+\n.+)", site.log()))
+
+
+def test_checks_tell_of_what_the_site_does_nothing_about(site):
+    told = checked(site)
+    assert sorted(told) == ({"allauth": ["W038", "W039"], "allauth_first": []}[site.name])
+    if told:
+        assert "second factor of allauth.mfa." in told["W038"]
+        assert "LOGIN_POLICY" in told["W038"]
+        assert told["W039"].startswith("allauth.mfa: accounts that began with a number")
+        assert "ACCOUNT_ADAPTER" in told["W039"]
+
+
+def test_checks_fear_for_no_accounts_where_none_begins_with_a_number(serve, running_provider):
+    assert [*checked(serve("allauth", SITE_PROVIDER=running_provider.url, SITE_UNKNOWN="deny"))] == ["W038"]
+
+
+def test_account_of_a_sim_is_turned_away_from_what_the_check_tells_of(serve, running_provider):
+    site = serve("allauth", SITE_PROVIDER=running_provider.url, SITE_UNKNOWN="create")
+    site.may_fail = True  # the log tells of the refusal
+    visitor = Visitor(site)
+    visitor.log_in("600 000 391")
+    assert visitor.get("/accounts/2fa/totp/activate/").status_code == 403
 
 
 def test_login_by_sim_leaves_allauths_pages_open(visitor, provider):

@@ -17,7 +17,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [*MIDDLEWARE, "allauth.account.middleware.AccountMiddleware"]
 AUTHENTICATION_BACKENDS = [*AUTHENTICATION_BACKENDS, "allauth.account.auth_backends.AuthenticationBackend"]
 LOGIN_URL = "account_login"
-NUMVERIFY |= {"FALLBACK_URL": "account_login"}
+NUMVERIFY |= {"FALLBACK_URL": "account_login", "UNKNOWN_NUMBER": os.environ.get("SITE_UNKNOWN", "create")}
 MFA_SUPPORTED_TYPES = ["totp"]
 
 ACCOUNT_EMAIL_VERIFICATION = "none"
