@@ -272,7 +272,7 @@ def test_redirect_uri_that_is_another_operators_or_another_page_of_ours_is_wrong
 def test_redirect_uri_that_leads_to_another_page_may_be_a_single_page_clients(configure):
     row = Probe("--redirect-uri", f"https://{HOST}/home/").rows["redirect URI"]
     assert (row.verdict, row.told) == ("unknown", f"https://{HOST}/home/ is another page of this site")
-    assert "else set REDIRECT_URI" in row.remedy
+    assert row.remedy.startswith("The callback of this site is /numverify/callback/;")
 
 
 @pytest.fixture
@@ -289,7 +289,8 @@ def test_redirect_uri_of_a_site_under_a_path_is_right(under_club, configure):
 
 
 def test_redirect_uri_without_the_path_of_the_site_is_not_right(under_club, configure):
-    assert Probe("--redirect-uri", URI).verdict("redirect URI") == "unknown"
+    row = Probe("--redirect-uri", URI).rows["redirect URI"]
+    assert (row.verdict, "is /club/numverify/callback/," in row.remedy) == ("unknown", True)
 
 
 def test_redirect_uri_of_its_own_is_right(configure):

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from django.urls import Resolver404, get_script_prefix, resolve
+from django.urls import Resolver404, get_script_prefix, resolve, reverse
 
 from .. import navigation
 from ..protocol import authorization
@@ -230,17 +230,18 @@ def callback(found: Findings) -> Row:
     """Does the redirect URI lead to the view that waits there for this operator?"""
     what, uri = "redirect URI", found.redirect_uri
     path = unquote(urlsplit(uri).path).removeprefix(get_script_prefix())
+    ours = f"The callback of this site is {reverse('numverify:callback')}"
     try:
         match = resolve(f"/{path}")
     except Resolver404:
-        return Row(what, UNKNOWN, f"{uri} is no address of this site", "Fine only behind a proxy that changes paths.")
+        return Row(what, UNKNOWN, f"{uri} is no address of this site", f"{ours}, unless a proxy changes paths.")
     if not navigation.is_ours(match):
-        remedy = "Fine only for a client in the browser that hands its query on; else set REDIRECT_URI to the callback."
+        remedy = f"{ours}; only a client in the browser that hands its query on may have another."
         return Row(what, UNKNOWN, f"{uri} is another page of this site", remedy)
     own = match.kwargs.get("operator", found.operator.name)
     if match.view_name in ("numverify:callback", "numverify:operator_callback") and own == found.operator.name:
         return Row(what, RIGHT, uri)
-    return Row(what, WRONG, f"{uri} is not its callback", "Set REDIRECT_URI to the callback of this operator.")
+    return Row(what, WRONG, f"{uri} is not the callback of this operator", f"{ours}.")
 
 
 def authorization_request(found: Findings, operation: str) -> Row | None:

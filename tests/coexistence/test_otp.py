@@ -101,6 +101,17 @@ def test_account_without_a_device_waits_for_nothing(careful):
     assert visitor.who()["verified"] is True
 
 
+def test_policy_that_wants_a_token_lets_who_gave_it_confirm(careful):
+    user = careful.make("flora", password="a-password", number="+34600000761")
+    name = give_device(careful, user)
+    visitor = Visitor(careful)
+    visitor.enter("flora", "a-password")
+    visitor.submit(visitor.get("/secret/"), {"otp_device": name, "otp_token": token()})
+
+    assert visitor.get("/pay/").text == "paid"
+    assert visitor.who()["verified"] is True
+
+
 def test_policy_that_wants_a_token_refuses_to_confirm_by_sim_alone(careful):
     user = careful.make("eva", password="a-password", number="+34600000751")
     give_device(careful, user)

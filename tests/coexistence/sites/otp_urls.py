@@ -19,7 +19,7 @@ from .urls import urlpatterns as common
 
 def second_factor_first(request, user, attempt):
     """A LOGIN_POLICY: who has a device shows its token before the login is complete."""
-    if not user_has_device(user):
+    if not user_has_device(user) or (request.user == user and request.user.is_verified()):
         return True
     request.session["waiting"] = user.pk
     return "/second/"
