@@ -102,7 +102,8 @@ def _asked_now(request: HttpRequest) -> HttpResponse:
 
 
 def _is_visitor(request: HttpRequest) -> bool:
-    return request.user is None or request.user.is_anonymous  # None: UNAUTHENTICATED_USER of Django REST framework
+    user = request.user  # or None, by UNAUTHENTICATED_USER of Django REST framework
+    return user is None or not user.is_authenticated
 
 
 async def _confirm(request: HttpRequest, here: str) -> HttpResponse:

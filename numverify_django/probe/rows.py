@@ -288,7 +288,7 @@ def client(found: Findings) -> Row:
     if response is None or response.status == 429 or response.status >= 500:
         return _unasked(what, found, "token")
     error = _token_error(response)
-    if response.status == 200 and "access_token" in _object(response):
+    if response.status == 200 and "access_token" in _members(response):
         return Row(what, WRONG, "gave a token for a code that nobody issued", "Tell the operator, and do not go live.")
     if response.status < 400 and error is None:
         return Row(what, WRONG, f"answered {response.status}, which is no answer of a token endpoint", LATER)
@@ -348,11 +348,11 @@ def _authorization_error(found: Findings, operation: str) -> str:
 
 def _token_error(response: Response) -> str | None:
     """Return the OAuth error of a token response, where it is one that we know."""
-    error = _object(response).get("error")
+    error = _members(response).get("error")
     return error if isinstance(error, str) and error in TOKEN_ERRORS else None
 
 
-def _object(response: Response) -> dict[str, Any]:
+def _members(response: Response) -> dict[str, Any]:
     """Return the JSON object of a token response, empty where it is none."""
     try:
         return response.json_object()
