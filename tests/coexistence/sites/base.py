@@ -50,7 +50,13 @@ MIDDLEWARE = [
 def beside(theirs):
     """Return MIDDLEWARE with one more: after ours or, where SITE_EARLY has it so, before."""
     after = [*MIDDLEWARE, theirs]
-    return [*after[:-2], *after[:-3:-1]] if os.environ.get("SITE_EARLY") else after
+    return exchanged(after) if os.environ.get("SITE_EARLY") else after
+
+
+def exchanged(middleware):
+    """Return it with the last two in each other's place."""
+    *others, ours, theirs = middleware
+    return [*others, theirs, ours]
 
 
 AUTHENTICATION_BACKENDS = [

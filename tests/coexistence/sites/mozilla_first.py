@@ -1,5 +1,6 @@
 """The same, with mozilla-django-oidc's backend first, and its middleware before ours."""
 
+from .base import exchanged
 from .mozilla import *  # noqa: F403
 from .mozilla import MIDDLEWARE
 
@@ -7,4 +8,4 @@ AUTHENTICATION_BACKENDS = [
     "mozilla_django_oidc.auth.OIDCAuthenticationBackend",
     "numverify_django.backends.NumberVerificationBackend",
 ]
-MIDDLEWARE = [*MIDDLEWARE[:-2], *MIDDLEWARE[:-3:-1]]
+MIDDLEWARE = exchanged(MIDDLEWARE)
