@@ -358,6 +358,14 @@ def test_document_names_every_url_that_answers_json():
     assert {path.lstrip("/") for path in PAGES.content["paths"]} == paths - pages_alone
 
 
+def test_document_says_that_some_names_are_no_operators(app):
+    """One with a line break fits no URL, and the answer is Django's."""
+    answer = app.client.get(f"{CALLBACK}a%0Ab/")
+    said = PAGES.content["paths"]["/callback/{operator}/"]["get"]["responses"]["404"]["content"]
+
+    assert (answer.status_code, answer.headers["Content-Type"].partition(";")[0]) == (404, *said)
+
+
 def test_document_names_every_error():
     said = set(PAGES.content["components"]["schemas"]["Refusal"]["properties"]["error"]["enum"])
     groups = {*pages.GROUPS.values(), pages.UNFINISHED}
